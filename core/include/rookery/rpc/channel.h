@@ -1,0 +1,95 @@
+// Channel: the client side of a transport. The typed clients that users call stand on it.
+//
+// Implementers of transports need this header; users meet Channel only as what a client is made of:
+//
+//   std::shared_ptr<rookery::Channel> channel = MakeChannel(Grpc{.address = "localhost:50051"}, app);
+//   OrdersClient orders(channel);
+#ifndef ROOKERY_RPC_CHANNEL_H_
+#define ROOKERY_RPC_CHANNEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "rookery/rpc/descriptor.h"
+#include "rookery/rpc/metadata.h"
+#include "rookery/runtime/cancel.h"
+#include "rookery/runtime/context.h"
+#include "rookery/runtime/task.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace rookery {
+
+// gRPC's connectivity states, for every transport.
+enum class ConnectionState : std::uint8_t { kIdle, kConnecting, kReady, kTransientFailure, kShutdown };
+
+// One outgoing call, as core has prepared it: the user's options merged with what the current
+// context says (earliest deadline, its cancellation, traceparent, tracestate, baggage, x-request-id).
+// The adapter sends what is here and fills in what comes back.
+struct OutgoingCall {
+  explicit OutgoingCall(const MethodDescriptor& m) noexcept : method(&m) {}
+
+  const MethodDescriptor* method;
+  Deadline deadline = kNoDeadline;
+  CancelToken cancel;             // fires: stop, tell the peer, fail with the token's reason
+  Metadata metadata;              // all of it, ready to go
+  bool wait_for_ready = false;
+  bool owns_request = false;      // the request may be moved from (rvalue overload)
+  std::string_view compression;   // "gzip", "deflate", or empty
+  // What came back.
+  Metadata headers;
+  Metadata trailers;
+  std::string peer;
+};
+
+// One outgoing stream. Reads and writes may overlap; two reads, or two writes, may not.
+class ClientStream {
+ public:
+  // Cancels the call if it is still running.
+  virtual ~ClientStream() = default;
+  // Sends a message and waits until the transport will take the next (flow control). False when the
+  // call has ended meanwhile: read on for its status.
+  [[nodiscard]] virtual Task<bool> Write(const google::protobuf::Message& message) = 0;
+  // No more messages from us.
+  [[nodiscard]] virtual Task<void> WritesDone() = 0;
+  // The next message, or false when the peer sends no more; then Finish() says how it ended.
+  [[nodiscard]] virtual Task<bool> Read(google::protobuf::Message& into) = 0;
+  // The call's status; headers and trailers are in the OutgoingCall then.
+  [[nodiscard]] virtual Task<absl::Status> Finish() = 0;
+  // Ends the call from our side. Any thread.
+  virtual void Cancel(absl::Status reason) noexcept = 0;
+};
+
+// A connection, or a pool of them, to one target. Thread-safe.
+class Channel {
+ public:
+  virtual ~Channel() = default;
+  // "grpc", "inproc", ...
+  [[nodiscard]] virtual std::string_view transport() const noexcept = 0;
+  [[nodiscard]] virtual std::string target() const = 0;
+  [[nodiscard]] virtual ConnectionState state() const noexcept = 0;
+
+  // A unary call or an event (response is then ignored). Completes by the deadline, or when
+  // `call.cancel` fires, whatever the peer does. Fails with the peer's status, details included.
+  // `call`, `request` and `response` outlive the task.
+  [[nodiscard]] virtual Task<void> Unary(OutgoingCall& call,
+                                         const google::protobuf::Message& request,
+                                         google::protobuf::Message& response) = 0;
+  // Any streaming kind; for server streaming the caller writes one message and WritesDone().
+  // `call` outlives the stream.
+  [[nodiscard]] virtual std::unique_ptr<ClientStream> Open(OutgoingCall& call) = 0;
+
+  // Starts to connect now rather than at the first call.
+  virtual void Connect() noexcept {}
+  // Fails new calls with UNAVAILABLE, waits for none. Idempotent.
+  virtual void Close() noexcept {}
+};
+
+}  // namespace rookery
+
+#endif  // ROOKERY_RPC_CHANNEL_H_

@@ -1,0 +1,301 @@
+// Context: what follows a call wherever it goes — its values (CLS), deadline and cancellation.
+//
+//   inline constexpr rookery::ContextKey<std::string> kUserId{"user.id"};
+//   rookery::Context::Current()->Set(kUserId, "u-1");        // inside a call
+//   const std::string* user = rookery::Context::Current()->Find(kUserId);
+//
+// The current context is a thread-local pointer. Every framework awaitable saves it when a coroutine
+// suspends and puts it back when the coroutine resumes, on whichever thread that is; the code that
+// resumes a coroutine never sees the pointer changed (internal::Resume). So a context is seen by all
+// that the call awaits, spawns or posts, and by nothing else.
+//
+// Most users want rookery/platform/cls.h, which is a friendlier face of the same thing.
+#ifndef ROOKERY_RUNTIME_CONTEXT_H_
+#define ROOKERY_RUNTIME_CONTEXT_H_
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "rookery/runtime/cancel.h"
+
+namespace rookery {
+
+// A point in time on the monotonic clock; kNoDeadline means none.
+using Deadline = std::chrono::steady_clock::time_point;
+inline constexpr Deadline kNoDeadline = Deadline::max();
+
+// What a ContextKey is without its value's type. Identity is the key's address: declare keys
+// `inline constexpr` at namespace scope.
+struct ContextKeyBase {
+  std::string_view name;
+  bool propagates = false;                                  // may travel to other processes (baggage)
+  std::string (*to_text)(const void* value) = nullptr;      // for propagation and logs; may be null
+  bool (*from_text)(std::string_view text, void* storage) = nullptr;  // constructs T in storage
+  void (*copy)(const void* from, void* to) = nullptr;       // copy-constructs T
+  void (*destroy)(void* value) = nullptr;
+  std::size_t size = 0;
+  std::size_t align = 0;
+};
+
+// Turns a context value into text and back, for logs and for W3C baggage. Given here for strings,
+// integers and bool; specialise it for a type of your own.
+template <class T>
+struct ContextText {
+  static constexpr bool kDefined = false;
+};
+
+// Whether a key's value may leave the process.
+enum class Propagation : std::uint8_t { kLocal, kBaggage };
+
+// A typed key of the context. `name` is used in logs and as the baggage member's name.
+// T must be copyable: nested contexts copy their parent's values (wrap others in std::shared_ptr).
+template <class T>
+struct ContextKey final : ContextKeyBase {
+  static_assert(std::is_copy_constructible_v<T>,
+                "ContextKey<T>: T must be copyable, because a nested context copies its parent's "
+                "values; use std::shared_ptr<T> instead");
+  consteval explicit ContextKey(std::string_view key_name,
+                                Propagation propagation = Propagation::kLocal);
+  ContextKey(const ContextKey&) = delete;
+  ContextKey& operator=(const ContextKey&) = delete;
+};
+
+class Context;
+
+namespace internal {
+inline constinit thread_local Context* tls_context = nullptr;
+}  // namespace internal
+
+// The values, deadline and cancellation of one call, or of a nested part of it.
+//
+// Lifetime: counted references (Ref/Unref); a call holds one, each spawned task holds one. When the
+// last goes, OnUnreferenced() runs (frees by default; a transport recycles its slot instead).
+// Threads: values are touched by one thread at a time, that which runs the call; the count and the
+// cancellation are thread-safe.
+class Context {
+ public:
+  // How a nested context begins: nestjs-cls `ifNested`.
+  enum class Nesting : std::uint8_t {
+    kInherit,   // a copy of the parent's values; later changes stay apart
+    kOverride,  // empty
+  };
+
+  // The context of whatever runs on this thread, or null outside any.
+  [[nodiscard]] static Context* Current() noexcept { return internal::tls_context; }
+
+  Context() noexcept = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  virtual ~Context();
+
+  // A heap-allocated context below `parent` (may be null: a root), with one reference. It has the
+  // parent's deadline and is cancelled with it.
+  [[nodiscard]] static Context* NewChild(Context* parent, Nesting nesting = Nesting::kInherit);
+
+  void Ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void Unref() noexcept {
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) OnUnreferenced();
+  }
+  // True when the caller's is the only reference.
+  [[nodiscard]] bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
+
+  // The value under `key`, or null. Valid until the key is set again or the context ends.
+  template <class T>
+  [[nodiscard]] T* Find(const ContextKey<T>& key) noexcept {
+    return static_cast<T*>(FindRaw(&key));
+  }
+  // Sets or replaces the value under `key`; returns it.
+  template <class T, class U = T>
+  T& Set(const ContextKey<T>& key, U&& value);
+  // Removes the value under `key`, if there is one.
+  void Erase(const ContextKeyBase& key) noexcept;
+  // Calls fn(const ContextKeyBase&, const void* value) for each value, in the order set.
+  template <class Fn>
+  void ForEach(Fn&& fn) const {
+    for (const Entry* e = first_; e != nullptr; e = e->next) {
+      if (e->live) fn(*e->key, e->value());
+    }
+  }
+
+  [[nodiscard]] Deadline deadline() const noexcept { return deadline_; }
+  // Only ever earlier: a later deadline than the present one is ignored.
+  void TightenDeadline(Deadline deadline) noexcept {
+    if (deadline < deadline_) deadline_ = deadline;
+  }
+
+  [[nodiscard]] CancelSource& cancel_source() noexcept { return cancel_; }
+  [[nodiscard]] CancelToken cancel_token() noexcept { return CancelToken(&cancel_); }
+  [[nodiscard]] bool cancelled() const noexcept { return cancel_.cancelled(); }
+
+  // The innermost call that this context belongs to (a CallContext), or null. Nested contexts share
+  // their call's. See CallContext::Current().
+  [[nodiscard]] Context* call() const noexcept { return call_; }
+
+ protected:
+  // Runs when the last reference goes. The default deletes this.
+  virtual void OnUnreferenced() noexcept;
+
+  // Back to the state after construction, for recycling: values destroyed, deadline and cancellation
+  // cleared, one reference.
+  void ResetContext() noexcept;
+
+  void set_deadline(Deadline deadline) noexcept { deadline_ = deadline; }
+  void set_call(Context* call) noexcept { call_ = call; }
+
+ private:
+  struct Entry {
+    const ContextKeyBase* key;
+    Entry* next;
+    bool live;
+    bool heap;
+    [[nodiscard]] void* value() noexcept;
+    [[nodiscard]] const void* value() const noexcept {
+      return const_cast<Entry*>(this)->value();
+    }
+  };
+  static constexpr std::size_t kInlineBytes = 256;
+
+  [[nodiscard]] void* FindRaw(const ContextKeyBase* key) noexcept {
+    for (Entry* e = first_; e != nullptr; e = e->next) {
+      if (e->key == key) return e->live ? e->value() : nullptr;
+    }
+    return nullptr;
+  }
+  // Raw storage for the key's value; an old value under it has been destroyed.
+  void* Prepare(const ContextKeyBase& key);
+  void Publish(const ContextKeyBase& key) noexcept;  // the storage now holds a value
+  void CopyValuesFrom(const Context& other);
+  void ClearValues() noexcept;
+
+  std::atomic<std::uint32_t> refs_{1};
+  std::uint32_t used_ = 0;
+  Entry* first_ = nullptr;
+  Entry* last_ = nullptr;
+  Context* call_ = nullptr;
+  Context* parent_ = nullptr;  // referenced: keeps a recycled call alive while a nested one is
+  Deadline deadline_ = kNoDeadline;
+  CancelSource cancel_;
+  CancelCallback parent_cancel_;
+  alignas(std::max_align_t) unsigned char inline_[kInlineBytes];
+};
+
+// Makes `context` current on this thread until the end of the scope. Not across a co_await.
+class [[nodiscard]] ContextScope final {
+ public:
+  explicit ContextScope(Context* context) noexcept
+      : previous_(std::exchange(internal::tls_context, context)) {}
+  ~ContextScope() { internal::tls_context = previous_; }
+  ContextScope(const ContextScope&) = delete;
+  ContextScope& operator=(const ContextScope&) = delete;
+
+ private:
+  Context* previous_;
+};
+
+// A counted reference to a context; empty when made from null.
+class ContextRef final {
+ public:
+  ContextRef() noexcept = default;
+  // Adds a reference.
+  explicit ContextRef(Context* context) noexcept : context_(context) {
+    if (context_ != nullptr) context_->Ref();
+  }
+  // Takes over the caller's reference, e.g. that of Context::NewChild.
+  [[nodiscard]] static ContextRef Adopt(Context* context) noexcept {
+    ContextRef ref;
+    ref.context_ = context;
+    return ref;
+  }
+  ContextRef(ContextRef&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
+  ContextRef& operator=(ContextRef&& other) noexcept {
+    std::swap(context_, other.context_);
+    return *this;
+  }
+  ~ContextRef() {
+    if (context_ != nullptr) context_->Unref();
+  }
+  [[nodiscard]] Context* get() const noexcept { return context_; }
+  Context* operator->() const noexcept { return context_; }
+  explicit operator bool() const noexcept { return context_ != nullptr; }
+
+ private:
+  Context* context_ = nullptr;
+};
+
+namespace internal {
+
+// Resumes `handle` and leaves this thread's current context as it was: what every primitive that
+// wakes a coroutine must use instead of handle.resume().
+inline void Resume(std::coroutine_handle<> handle) noexcept {
+  Context* const saved = tls_context;
+  handle.resume();
+  tls_context = saved;
+}
+
+}  // namespace internal
+
+// ---- implementation -------------------------------------------------------------------------
+
+template <>
+struct ContextText<std::string> {
+  static constexpr bool kDefined = true;
+  static std::string Format(const std::string& value) { return value; }
+  static bool Parse(std::string_view text, std::string* value) {
+    value->assign(text);
+    return true;
+  }
+};
+template <class T>
+  requires(std::is_integral_v<T>)
+struct ContextText<T> {
+  static constexpr bool kDefined = true;
+  static std::string Format(const T& value) { return std::to_string(value); }
+  static bool Parse(std::string_view text, T* value);
+};
+
+template <class T>
+consteval ContextKey<T>::ContextKey(std::string_view key_name, Propagation propagation) {
+  name = key_name;
+  propagates = propagation == Propagation::kBaggage;
+  copy = [](const void* from, void* to) { ::new (to) T(*static_cast<const T*>(from)); };
+  destroy = [](void* value) { static_cast<T*>(value)->~T(); };
+  size = sizeof(T);
+  align = alignof(T);
+  if constexpr (ContextText<T>::kDefined) {
+    to_text = [](const void* value) { return ContextText<T>::Format(*static_cast<const T*>(value)); };
+    from_text = [](std::string_view text, void* storage) {
+      T value{};
+      if (!ContextText<T>::Parse(text, &value)) return false;
+      ::new (storage) T(std::move(value));
+      return true;
+    };
+  } else {
+    // Not a constant expression, so the compiler stops here and shows this line.
+    if (propagates) throw "a key that propagates needs ContextText<T>: specialise it for T";
+  }
+}
+
+template <class T, class U>
+T& Context::Set(const ContextKey<T>& key, U&& value) {
+  T* const made = ::new (Prepare(key)) T(std::forward<U>(value));
+  Publish(key);
+  return *made;
+}
+
+inline void* Context::Entry::value() noexcept {
+  const std::size_t align = key->align;
+  auto at = reinterpret_cast<std::uintptr_t>(this + 1);
+  return reinterpret_cast<void*>((at + align - 1) & ~(align - 1));
+}
+
+}  // namespace rookery
+
+#endif  // ROOKERY_RUNTIME_CONTEXT_H_
