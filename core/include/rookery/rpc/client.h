@@ -1,4 +1,4 @@
-// Client: the base of every generated XClient, and the options of one call.
+// ClientBase: the base of every generated XClient, and the options of one call.
 //
 //   rookery::CallOptions options;
 //   options.timeout = std::chrono::milliseconds(200);
@@ -47,15 +47,15 @@ class CallOptions final {
 };
 
 // Holds the channel. Copyable: copies share it. Thread-safe as the channel is.
-class Client {
+class ClientBase {
  public:
   [[nodiscard]] const std::shared_ptr<Channel>& channel() const noexcept { return channel_; }
 
  protected:
-  explicit Client(std::shared_ptr<Channel> channel) noexcept : channel_(std::move(channel)) {}
-  ~Client() = default;
-  Client(const Client&) = default;
-  Client& operator=(const Client&) = default;
+  explicit ClientBase(std::shared_ptr<Channel> channel) noexcept : channel_(std::move(channel)) {}
+  ~ClientBase() = default;
+  ClientBase(const ClientBase&) = default;
+  ClientBase& operator=(const ClientBase&) = default;
 
  private:
   std::shared_ptr<Channel> channel_;
