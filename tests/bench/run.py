@@ -1,0 +1,423 @@
+"""Runs a benchmark: run.py NAME BUILD_DIR [--pairs N] [--profiles DIR]
+
+Every figure is a pair: ours and a baseline, measured in turn (A B A B, at least 5 times), so that
+what the machine does meanwhile falls on both. Printed: medians, the ratio of the medians, the least
+and greatest ratio of a pair, and the budget. Written: BUILD_DIR/bench/NAME.json. Exit status 0 if
+everything ran; a missed budget is a figure, not a failure.
+
+Nothing outlives this program: servers end when their standard input closes, or else are killed by
+their own pid.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import re
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+NAMES = ["grpc-unary", "grpc-stream", "inproc-call", "cls", "bootstrap", "startup"]
+GIVE_UP_S = 600
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+class Server:
+    """A server of one measurement; use it as a context manager."""
+
+    def __init__(self, command, ready_s=60):
+        self._command = [str(word) for word in command]
+        self._ready_s = ready_s
+        self.port = 0
+
+    def __enter__(self):
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE)
+        self._unread = b""
+        try:
+            words = self._line(self._ready_s).split()
+            if len(words) != 2 or words[0] != "READY":
+                raise RuntimeError(f"{self._command[0]} said {words} instead of READY and its port")
+            self.port = int(words[1])
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def ask(self, word):
+        """Sends a word of server_control.h and waits until the server has obeyed."""
+        self._process.stdin.write(word.encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._line(60)
+        if answer != "OK":
+            raise RuntimeError(f"{self._command[0]} answered '{answer}' to '{word}'")
+
+    def _line(self, seconds):
+        end = time.monotonic() + seconds
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            left = max(0, end - time.monotonic())
+            readable, _, _ = select.select([descriptor], [], [], left)
+            piece = os.read(descriptor, 4096) if readable else b""
+            if not piece:
+                raise RuntimeError(f"{' '.join(self._command)}: no answer in {seconds} s, or ended")
+            self._unread += piece
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line.decode()
+
+
+def client(build, server, **flags):
+    """One run of the load generator; its JSON."""
+    command = [str(build / "bench_client"), f"--port={server.port}", f"--server_pid={server.pid}"]
+    command += [f"--{name}={value}" for name, value in flags.items()]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    result = json.loads(done.stdout)
+    if result["errors"] or not result["calls"] + result["messages_per_s"]:
+        raise RuntimeError(f"{command}: {result}")
+    return result
+
+
+def instructions_per_call(build, command, calls, outstanding, name="server", keep=None):
+    """Instructions that a server executes per call once it is warm, by callgrind.
+
+    With `keep`, callgrind's file stays there, for callgrind_annotate.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(keep or folder) / f"callgrind.{name}"
+        valgrind = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no",
+                    f"--callgrind-out-file={out}"]
+        with Server(valgrind + command) as server:
+            load = subprocess.Popen(
+                [str(build / "bench_client"), f"--port={server.port}", "--wait=1",
+                 f"--outstanding={outstanding}", f"--warmup_calls={calls // 2}",
+                 f"--calls={calls}", "--give_up_s=110"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            try:
+                if load.stdout.readline() != "WARM\n":
+                    raise RuntimeError(f"the client failed to warm {command} up")
+                server.ask("count")
+                load.stdin.write("go\n")
+                load.stdin.flush()
+                result = json.loads(load.stdout.readline())
+                server.ask("dump")
+                load.stdin.close()
+                load.wait(60)
+            finally:
+                if load.poll() is None:
+                    load.kill()
+                    load.wait()
+                load.stdout.close()
+        if result["errors"]:
+            raise RuntimeError(f"{command}: {result}")
+        counted = pathlib.Path(f"{out}.1").read_text()
+        total = re.search(r"^totals: (\d+)", counted, re.MULTILINE)
+        return int(total.group(1)) / result["calls"]
+
+
+# --- results ------------------------------------------------------------------------------------
+
+class Budget:
+    """What a row may cost: a ratio to the baseline, a figure, or a difference from the baseline."""
+
+    def __init__(self, text, within):
+        self.text, self.within = text, within
+
+
+def at_most(limit):
+    return Budget(f"ratio <= {limit}", lambda row: row["ratio"] <= limit)
+
+
+def at_least(limit):
+    return Budget(f"ratio >= {limit}", lambda row: row["ratio"] >= limit)
+
+
+def ours_at_most(limit):
+    return Budget(f"<= {limit:,}", lambda row: row["ours"] <= limit)
+
+
+def more_at_most(limit):
+    return Budget(f"<= +{limit}", lambda row: row["ours"] - row["baseline"] <= limit)
+
+
+class Table:
+    """The rows of one benchmark, and the budget of each."""
+
+    def __init__(self, name):
+        self.name = name
+        self.rows = []
+        self.budgets = []
+
+    def add(self, case, unit, ours, baseline, budget=None):
+        """Takes samples of equal number, measured pair by pair."""
+        pairs = [mine / other for mine, other in zip(ours, baseline) if other]
+        middle, reference = statistics.median(ours), statistics.median(baseline)
+        self.rows.append({
+            "case": case,
+            "ours": round(middle, 4),
+            "baseline": round(reference, 4),
+            "unit": unit,
+            "ratio": round(middle / reference, 4) if reference else None,
+            "ratio_min": round(min(pairs), 4) if pairs else None,
+            "ratio_max": round(max(pairs), 4) if pairs else None,
+            "pairs": len(ours),
+        })
+        self.budgets.append(budget)
+
+    def write(self, build, machine):
+        folder = build / "bench"
+        folder.mkdir(parents=True, exist_ok=True)
+        result = {"name": self.name, "machine": machine, "rows": self.rows}
+        (folder / f"{self.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+    def show(self, machine):
+        print(f"\n{self.name}   {machine['cpu']}, {machine['cores']} cores, "
+              f"{machine['compiler']}, gRPC {machine['grpc']}, load {machine['load']}, "
+              f"steal {machine['steal_percent']} %")
+        width = max(len(row["case"]) for row in self.rows)
+        print(f"{'case':{width}}  {'ours':>10}  {'baseline':>10}  {'unit':<18} {'ratio':>7}  "
+              f"{'(pairs)':<17}  budget")
+        for row, budget in zip(self.rows, self.budgets):
+            spread = ratio = "-"
+            if row["ratio"] is not None:
+                ratio = f"{row['ratio']:.3f}"
+                spread = f"({row['ratio_min']:.3f}..{row['ratio_max']:.3f})"
+            verdict = ""
+            if budget is not None:
+                verdict = f"{budget.text:<16} {'met' if budget.within(row) else 'MISSED'}"
+            print(f"{row['case']:{width}}  {figure(row['ours']):>10}  "
+                  f"{figure(row['baseline']):>10}  {row['unit']:<18} {ratio:>7}  {spread:<17}  "
+                  f"{verdict}".rstrip())
+
+
+def figure(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def cpu_times():
+    words = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return [int(word) for word in words[1:]]
+
+
+def fingerprint(build, before):
+    """What a reader must know of the machine to judge the figures."""
+    model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    cache = build / "CMakeCache.txt"
+    text = cache.read_text() if cache.exists() else ""
+    settings = dict(re.findall(r"^(\w+):\w+=(.*)$", text, re.MULTILINE))
+    compiler = settings.get("CMAKE_CXX_COMPILER", "c++")
+    kind = settings.get("CMAKE_BUILD_TYPE") or "Release"
+
+    def output(*command):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            return done.stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return "unknown"
+
+    spent = [after - earlier for after, earlier in zip(cpu_times(), before)]
+    return {
+        "cpu": model.group(1).strip() if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
+        "kernel": platform.release(),
+        "compiler": (output(compiler, "--version").splitlines() or ["unknown"])[0],
+        "flags": f"{kind} {settings.get('CMAKE_CXX_FLAGS_' + kind.upper(), '')}".strip(),
+        "grpc": output("pkg-config", "--modversion", "grpc++"),
+        "protobuf": output("pkg-config", "--modversion", "protobuf"),
+        "libc": " ".join(platform.libc_ver()),
+        "load": round(os.getloadavg()[0], 2),
+        "steal_percent": round(100 * spent[7] / max(1, sum(spent[:8])), 1),
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+# --- the benchmarks -----------------------------------------------------------------------------
+
+def grpc_unary(build, pairs, table, profiles):
+    ours = {"empty": [build / "bench_rookery_grpc", "--pipeline=empty"],
+            "full": [build / "bench_rookery_grpc", "--pipeline=full"]}
+    bare = {"cq": [build / "bench_baseline_cq"], "callback": [build / "bench_baseline_callback"]}
+    allowed = {"empty": at_most(1.03), "full": at_most(1.07)}
+    for outstanding in (1, 16, 64, 256):
+        samples = {name: [] for name in [*ours, *bare]}
+        for _ in range(pairs):
+            for name in ("empty", "cq", "full", "callback"):
+                with Server({**ours, **bare}[name]) as server:
+                    result = client(build, server, outstanding=outstanding, warmup_ms=200,
+                                    duration_ms=900)
+                    samples[name].append(result["server_cpu_us_per_call"])
+        better = min(bare, key=lambda name: statistics.median(samples[name]))
+        for name in ours:
+            # With one call outstanding the cost is that of waking up, ours or not: no budget.
+            table.add(f"{name} C={outstanding}", "CPU us/call", samples[name], samples[better],
+                      allowed[name] if outstanding > 1 else None)
+    samples = {name: [] for name in ("empty", "full", "cq")}
+    for _ in range(pairs):
+        for name, counted in samples.items():
+            counted.append(instructions_per_call(build, {**ours, **bare}[name], calls=3000,
+                                                 outstanding=16, name=name, keep=profiles))
+    for name, budget in (("empty", at_most(1.02)), ("full", at_most(1.05))):
+        table.add(f"instructions {name}", "instructions/call", samples[name], samples["cq"], budget)
+
+
+def grpc_stream(build, pairs, table):
+    programs = {"ours": [build / "bench_rookery_grpc", "--pipeline=empty"],
+                "hints": [build / "bench_baseline_callback", "--stream=hints"],
+                "plain": [build / "bench_baseline_callback", "--stream=plain"]}
+    rows = []
+    for streams in (1, 8):
+        rate = {name: [] for name in programs}
+        for _ in range(pairs):
+            for name, command in programs.items():
+                with Server(command) as server:
+                    result = client(build, server, mode="stream", outstanding=streams, count=1000,
+                                    connections=min(streams, 4), warmup_ms=300, duration_ms=1500)
+                    rate[name].append(result["messages_per_s"])
+        rows.append((streams, rate))
+    for streams, rate in rows:
+        table.add(f"streams={streams}", "messages/s", rate["ours"], rate["hints"], at_least(0.95))
+    for streams, rate in rows:
+        table.add(f"streams={streams}, against no hints", "messages/s", rate["ours"], rate["plain"])
+
+
+def in_process(build, pairs, table, program, budgets):
+    """For programs that time ours and the baseline in turn themselves; they print JSON."""
+    command = [str(build / program), f"--pairs={max(pairs, 5)}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=220, check=True)
+    for row in json.loads(done.stdout):
+        table.add(row["case"], row["unit"], row["ours"], row["baseline"], budgets.get(row["case"]))
+
+
+def inproc_call(build, pairs, table):
+    in_process(build, pairs, table, "bench_inproc_call", {
+        "call": ours_at_most(250),
+        "allocations": ours_at_most(2),
+        "one more guard": ours_at_most(20),
+        "one more interceptor": ours_at_most(20),
+    })
+
+
+def cls(build, pairs, table):
+    in_process(build, pairs, table, "bench_cls", {
+        "get": ours_at_most(2),
+        "added by a suspending await": more_at_most(3),
+    })
+
+
+def bootstrap(build, pairs, table):
+    in_process(build, pairs, table, "bench_bootstrap", {
+        "10 modules, 50 endpoints": ours_at_most(1000),
+        "growth 500": at_most(1.25),
+        "growth 1000": at_most(1.25),
+        "growth 10000": at_most(1.25),
+    })
+
+
+def ready_and_idle(command):
+    """Milliseconds from exec to READY, and MiB resident half a second later."""
+    read_in, write_in = os.pipe()
+    read_out, write_out = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, read_in, 0), (os.POSIX_SPAWN_DUP2, write_out, 1)]
+    words = [str(word) for word in command]
+    began = time.perf_counter_ns()
+    pid = os.posix_spawn(words[0], words, os.environ, file_actions=actions)
+    try:
+        os.close(read_in)
+        os.close(write_out)
+        said = b""
+        while b"\n" not in said:
+            readable, _, _ = select.select([read_out], [], [], 20)
+            piece = os.read(read_out, 4096) if readable else b""
+            if not piece:
+                raise RuntimeError(f"{words} did not get ready")
+            said += piece
+        took = (time.perf_counter_ns() - began) / 1e6
+        time.sleep(0.5)
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        resident = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) / 1024
+        return took, resident
+    finally:
+        os.close(write_in)
+        os.close(read_out)
+        end = time.monotonic() + 20
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                break
+            time.sleep(0.002)
+
+
+def startup(build, pairs, table):
+    ours, bare = [], []
+    commands = [([build / "bench_rookery_grpc", "--pipeline=empty"], ours),
+                ([build / "bench_baseline_bare"], bare)]
+    for command, _ in commands:
+        ready_and_idle(command)  # The first start of each reads the disk.
+    for _ in range(max(pairs, 15)):
+        for command, samples in commands:
+            samples.append(ready_and_idle(command))
+    rows = (("exec to ready", "ms", at_most(1.15)), ("idle memory", "MiB", more_at_most(3)))
+    for index, (case, unit, budget) in enumerate(rows):
+        table.add(case, unit, [one[index] for one in ours], [one[index] for one in bare], budget)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=["all", *NAMES])
+    parser.add_argument("build", type=pathlib.Path, help="a release build of the repository")
+    parser.add_argument("--pairs", type=int, default=5, help="how often each pair is measured")
+    parser.add_argument("--profiles", type=pathlib.Path,
+                        help="keep callgrind's files in this folder, for callgrind_annotate")
+    arguments = parser.parse_args()
+    # As an exception, so that every server is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"gave up after {GIVE_UP_S} s"))
+    places = (arguments.build / "tests" / "bench", arguments.build)
+    binaries = next((folder for folder in places if (folder / "bench_client").exists()), None)
+    if binaries is None:
+        sys.exit(f"{arguments.build} holds no bench_client: build the target rookery_bench first")
+    for name in NAMES if arguments.name == "all" else [arguments.name]:
+        signal.alarm(GIVE_UP_S)
+        before = cpu_times()
+        table = Table(name)
+        benchmark = globals()[name.replace("-", "_")]
+        try:
+            if name == "grpc-unary":
+                benchmark(binaries, arguments.pairs, table, arguments.profiles)
+            else:
+                benchmark(binaries, arguments.pairs, table)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as failure:
+            sys.exit(f"{name}: {failure}")
+        machine = fingerprint(arguments.build, before)
+        table.write(arguments.build, machine)
+        table.show(machine)
+
+
+if __name__ == "__main__":
+    main()
