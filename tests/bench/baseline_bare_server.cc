@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "baseline_settings.h"
 #include "bench.grpc.pb.h"
 #include "server_control.h"
 
@@ -30,6 +31,7 @@ int Serve() {
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
+  TuneForDebian(builder);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return 1;
   SayReady(port);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "baseline_settings.h"
 #include "bench.grpc.pb.h"
 #include "flags.h"
 #include "server_control.h"
@@ -117,6 +118,7 @@ int Serve(const Flags& flags) {
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
+  TuneForDebian(builder);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return 1;
   SayReady(port);
