@@ -1,0 +1,90 @@
+#include "rookery/rpc/invoke.h"
+
+#include <string>
+
+#include <google/protobuf/descriptor.h>
+
+#include "absl/strings/str_cat.h"
+#include "rookery/rpc/generated.h"
+
+namespace rookery::internal {
+
+namespace {
+
+// Runs a task to its end and leaves its result where it is.
+class ErasedCompletion final : public NativeAwaitable {
+ public:
+  explicit ErasedCompletion(const ErasedTask& task) noexcept
+      : frame_(task.frame()), promise_(&task.promise()) {}
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> parent) noexcept {
+    promise_->set_continuation(parent);
+    return StartNested(frame_);
+  }
+  TaskPromiseBase& await_resume() const noexcept { return *promise_; }
+
+ private:
+  std::coroutine_handle<> frame_;
+  TaskPromiseBase* promise_;
+};
+
+absl::Status NoTask() {
+  return absl::InternalError(
+      "the handler returned a task that was moved from; return the task of a coroutine");
+}
+
+}  // namespace
+
+Task<Response> FinishUnary(ErasedTask task) {
+  if (!task) [[unlikely]] {
+    co_return NoTask();
+  }
+  TaskPromiseBase& done = co_await ErasedCompletion(task);
+  if (done.outcome() == Outcome::kValue) [[likely]] {
+    google::protobuf::Message* const value = task.value();
+    co_return Response::Adopt(task.Release(), value);
+  }
+  if (done.outcome() == Outcome::kStatus) co_return std::move(done.status());
+  std::rethrow_exception(done.exception());
+}
+
+Task<Response> FinishEvent(ErasedTask task) {
+  if (!task) [[unlikely]] {
+    co_return NoTask();
+  }
+  TaskPromiseBase& done = co_await ErasedCompletion(task);
+  if (done.outcome() == Outcome::kValue) [[likely]] {
+    co_return Response();
+  }
+  if (done.outcome() == Outcome::kStatus) co_return std::move(done.status());
+  std::rethrow_exception(done.exception());
+}
+
+Task<Response> ReadyResponse(Response response) { co_return std::move(response); }
+
+Task<Response> FailedResponse(absl::Status status) { co_return std::move(status); }
+
+Task<Response> FailedResponse(std::exception_ptr error) {
+  if (error == nullptr) co_return absl::InternalError("a handler failed without an error");
+  std::rethrow_exception(error);
+}
+
+absl::Status WrongRequest(const CallContext& call, const Request& request,
+                          const google::protobuf::Message& expected) {
+  const std::string got = request.message() != nullptr ? request.message()->GetTypeName()
+                          : request.source() != nullptr ? std::string("a stream of messages")
+                                                        : std::string("nothing");
+  return absl::InvalidArgumentError(absl::StrCat(call.method().full_name, " takes ",
+                                                 HasRequestStream(call.method().kind) ? "a stream of " : "",
+                                                 expected.GetTypeName(), ", and was given ", got));
+}
+
+absl::Status NoReply(const MethodDescriptor& method) {
+  return absl::InternalError(absl::StrCat(method.full_name, " ended with OK and without a reply"));
+}
+
+const google::protobuf::ServiceDescriptor* FindService(const void* /*keep*/, const char* full_name) {
+  return google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(full_name);
+}
+
+}  // namespace rookery::internal

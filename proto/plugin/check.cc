@@ -1,0 +1,175 @@
+#include "check.h"
+
+#include <map>
+#include <string_view>
+
+#include "rookery/annotations.pb.h"
+
+namespace rookery::plugin {
+
+namespace pb = ::google::protobuf;
+
+namespace {
+
+// Collects faults; knows where in the file things stand.
+class Checker final {
+ public:
+  explicit Checker(std::vector<std::string>* faults) : faults_(faults) {}
+
+  void Service(const pb::ServiceDescriptor* service) {
+    if (service->options().HasExtension(service_auth)) {
+      Auth(service->options().GetExtension(service_auth), "rookery.service_auth",
+           service->full_name(), service->file(), ServiceOption(service, service_auth.number()));
+    }
+    std::map<std::string, const pb::MethodDescriptor*> by_pattern;
+    for (int i = 0; i < service->method_count(); ++i) Method(service->method(i), &by_pattern);
+  }
+
+ private:
+  using Path = std::vector<int>;
+
+  void Method(const pb::MethodDescriptor* method,
+              std::map<std::string, const pb::MethodDescriptor*>* by_pattern) {
+    const pb::MethodOptions& options = method->options();
+    const bool is_event = options.HasExtension(event);
+    const Path event_path = MethodOption(method, event.number());
+    const Path pattern_path = MethodOption(method, pattern.number());
+
+    if (is_event) {
+      if (method->client_streaming() || method->server_streaming()) {
+        Fault(method->file(), event_path,
+              method->full_name() +
+                  " is an event and streams; an event is one message: remove `stream`, or the option "
+                  "(rookery.event)");
+      }
+      if (method->output_type()->full_name() != "google.protobuf.Empty") {
+        Fault(method->file(), event_path,
+              method->full_name() + " is an event and returns " + method->output_type()->full_name() +
+                  "; nobody waits for an event's reply: return google.protobuf.Empty, or remove the "
+                  "option (rookery.event)");
+      }
+      if (options.HasExtension(pattern)) {
+        Fault(method->file(), pattern_path,
+              method->full_name() +
+                  " has both (rookery.event) and (rookery.pattern); give the event's pattern as "
+                  "(rookery.event) = { pattern: \"...\" }");
+      }
+    }
+
+    std::string value;
+    if (is_event) {
+      value = options.GetExtension(event).pattern();
+    } else if (options.HasExtension(pattern)) {
+      value = options.GetExtension(pattern);
+      if (value.empty()) {
+        Fault(method->file(), pattern_path,
+              method->full_name() +
+                  " has an empty (rookery.pattern); give it a name, or remove the option");
+      }
+    }
+    if (!value.empty()) {
+      const Path& path = is_event ? event_path : pattern_path;
+      Pattern(method, value, path);
+      const auto [first, is_new] = by_pattern->emplace(value, method);
+      if (!is_new) {
+        Fault(method->file(), path,
+              method->full_name() + " has the pattern \"" + value + "\", which " +
+                  first->second->name() +
+                  " has already; within a service each pattern leads to one method: rename one of "
+                  "them");
+      }
+    }
+
+    if (options.HasExtension(auth)) {
+      Auth(options.GetExtension(auth), "rookery.auth", method->full_name(), method->file(),
+           MethodOption(method, auth.number()));
+    }
+  }
+
+  void Pattern(const pb::MethodDescriptor* method, const std::string& value, const Path& path) {
+    for (const char c : value) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte <= 0x20 || byte == 0x7f) {
+        Fault(method->file(), path,
+              method->full_name() +
+                  " has a pattern with a space or a control character in it, which no broker takes; "
+                  "use dots: \"orders.placed\"");
+        return;
+      }
+    }
+    if (value.front() == '/') {
+      Fault(method->file(), path,
+            method->full_name() + " has the pattern \"" + value +
+                "\"; patterns that begin with a slash are taken by full names "
+                "(/package.Service/Method): leave the slash out");
+    }
+    if (value.size() > kMaxPattern) {
+      Fault(method->file(), path,
+            method->full_name() + " has a pattern of " + std::to_string(value.size()) +
+                " bytes; a topic's name has at most " + std::to_string(kMaxPattern) +
+                ": shorten it");
+    }
+  }
+
+  void Auth(const AuthOptions& options, std::string_view option, const std::string& owner,
+            const pb::FileDescriptor* file, const Path& path) {
+    const std::string name = "(" + std::string(option) + ")";
+    if (options.public_() && (options.roles_size() > 0 || options.scopes_size() > 0)) {
+      Fault(file, path,
+            owner + " has " + name +
+                " with `public: true` and with roles or scopes; who is not asked who they are has "
+                "none: keep one of the two");
+    }
+    for (const std::string& role : options.roles()) {
+      if (role.empty()) {
+        Fault(file, path, owner + " has an empty role in " + name + "; name it, or remove it");
+      }
+    }
+    for (const std::string& scope : options.scopes()) {
+      if (scope.empty()) {
+        Fault(file, path, owner + " has an empty scope in " + name + "; name it, or remove it");
+      }
+    }
+  }
+
+  // Kafka's limit, the lowest of the brokers'.
+  static constexpr std::size_t kMaxPattern = 249;
+
+  static Path ServiceOption(const pb::ServiceDescriptor* service, int number) {
+    return {pb::FileDescriptorProto::kServiceFieldNumber, service->index(),
+            pb::ServiceDescriptorProto::kOptionsFieldNumber, number};
+  }
+  static Path MethodOption(const pb::MethodDescriptor* method, int number) {
+    return {pb::FileDescriptorProto::kServiceFieldNumber,
+            method->service()->index(),
+            pb::ServiceDescriptorProto::kMethodFieldNumber,
+            method->index(),
+            pb::MethodDescriptorProto::kOptionsFieldNumber,
+            number};
+  }
+
+  void Fault(const pb::FileDescriptor* file, Path path, const std::string& text) {
+    // The option's own line, or else that of what it belongs to.
+    pb::SourceLocation location;
+    while (!path.empty() && !file->GetSourceLocation(path, &location)) path.resize(path.size() - 2);
+    std::string where = file->name();
+    if (!path.empty()) {
+      where += ":" + std::to_string(location.start_line + 1) + ":" +
+               std::to_string(location.start_column + 1);
+    }
+    faults_->push_back(where + ": " + text + ".");
+  }
+
+  std::vector<std::string>* faults_;
+};
+
+}  // namespace
+
+std::vector<std::string> FindFaults(const pb::FileDescriptor* file) {
+  std::vector<std::string> faults;
+  Checker checker(&faults);
+  for (int i = 0; i < file->service_count(); ++i) checker.Service(file->service(i));
+  return faults;
+}
+
+}  // namespace rookery::plugin

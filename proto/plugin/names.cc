@@ -1,0 +1,124 @@
+#include "names.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include <google/protobuf/compiler/cpp/helpers.h>
+#include <google/protobuf/compiler/cpp/names.h>
+
+namespace rookery::plugin {
+
+namespace pb = ::google::protobuf;
+namespace pbcpp = ::google::protobuf::compiler::cpp;
+
+namespace {
+
+// Keywords that protobuf 3.21 does not know of: those of C++20.
+constexpr std::array<std::string_view, 9> kNewKeywords = {
+    "char8_t",   "co_await",  "co_return", "co_yield", "concept",
+    "consteval", "constinit", "requires",  "constexpr"};
+
+void CollectNested(const pb::Descriptor* message, std::set<std::string>* names) {
+  names->insert(pbcpp::ClassName(message));
+  for (int i = 0; i < message->nested_type_count(); ++i) CollectNested(message->nested_type(i), names);
+  for (int i = 0; i < message->enum_type_count(); ++i) {
+    const pb::EnumDescriptor* const type = message->enum_type(i);
+    const std::string name = pbcpp::ClassName(type);
+    names->insert(name);
+    // A nested enum's values become Outer_Inner_VALUE.
+    for (int v = 0; v < type->value_count(); ++v) names->insert(name + "_" + type->value(v)->name());
+  }
+}
+
+void CollectFile(const pb::FileDescriptor* file, const std::string& package,
+                 std::set<const pb::FileDescriptor*>* seen, std::set<std::string>* names) {
+  if (!seen->insert(file).second) return;
+  if (file->package() == package) {
+    for (int i = 0; i < file->message_type_count(); ++i) CollectNested(file->message_type(i), names);
+    for (int i = 0; i < file->enum_type_count(); ++i) {
+      const pb::EnumDescriptor* const type = file->enum_type(i);
+      names->insert(type->name());
+      for (int v = 0; v < type->value_count(); ++v) names->insert(type->value(v)->name());
+    }
+    for (int i = 0; i < file->extension_count(); ++i) names->insert(file->extension(i)->name());
+  }
+  for (int i = 0; i < file->dependency_count(); ++i) {
+    CollectFile(file->dependency(i), package, seen, names);
+  }
+}
+
+// Packages below ours are namespaces inside it: package a.OrdersClient beside service a.Orders.
+void CollectPackages(const pb::FileDescriptor* file, const std::string& package,
+                     std::set<const pb::FileDescriptor*>* seen, std::set<std::string>* names) {
+  if (!seen->insert(file).second) return;
+  const std::string prefix = package.empty() ? "" : package + ".";
+  if (file->package().size() > prefix.size() && file->package().compare(0, prefix.size(), prefix) == 0) {
+    const std::string rest = file->package().substr(prefix.size());
+    names->insert(Unkeyword(rest.substr(0, rest.find('.'))));
+  }
+  for (int i = 0; i < file->dependency_count(); ++i) {
+    CollectPackages(file->dependency(i), package, seen, names);
+  }
+}
+
+std::string TakeName(std::string name, std::set<std::string>* taken) {
+  while (!taken->insert(name).second) name += '_';
+  return name;
+}
+
+}  // namespace
+
+std::string CppType(const pb::Descriptor* message) { return pbcpp::QualifiedClassName(message); }
+
+std::string CppNamespace(const std::string& package) {
+  const std::string qualified = pbcpp::Namespace(package);  // "::shop::v1"
+  return qualified.size() < 2 ? std::string() : qualified.substr(2);
+}
+
+std::string Unkeyword(const std::string& name) {
+  if (std::find(kNewKeywords.begin(), kNewKeywords.end(), name) != kNewKeywords.end()) {
+    return name + "_";
+  }
+  return pbcpp::ResolveKeyword(name);
+}
+
+std::string FileIdentifier(const pb::FileDescriptor* file) {
+  return pbcpp::FilenameIdentifier(file->name());
+}
+
+std::string BaseName(const pb::FileDescriptor* file) { return pbcpp::StripProto(file->name()); }
+
+std::string DescriptorTable(const pb::FileDescriptor* file) {
+  return "::descriptor_table_" + FileIdentifier(file);
+}
+
+ClassNames::ClassNames(const pb::ServiceDescriptor* descriptor) {
+  const pb::FileDescriptor* const file = descriptor->file();
+  std::set<std::string> taken;
+  std::set<const pb::FileDescriptor*> seen;
+  CollectFile(file, file->package(), &seen, &taken);
+  seen.clear();
+  CollectPackages(file, file->package(), &seen, &taken);
+  // The services of the file one after the other: that of an earlier one may have taken a name.
+  for (int i = 0; i <= descriptor->index(); ++i) {
+    service = TakeName(file->service(i)->name() + "Service", &taken);
+    client = TakeName(file->service(i)->name() + "Client", &taken);
+  }
+}
+
+MemberNames::MemberNames(const pb::ServiceDescriptor* service, const ClassNames& classes) {
+  std::set<std::string> taken = {"Descriptor", "ServiceType", "channel", classes.service,
+                                 classes.client};
+  // Methods first: they keep their names as far as possible, and the constants give way.
+  for (int i = 0; i < service->method_count(); ++i) {
+    methods_.push_back(TakeName(Unkeyword(service->method(i)->name()), &taken));
+  }
+  for (int i = 0; i < service->method_count(); ++i) {
+    std::string name = service->method(i)->name();
+    if (name[0] >= 'a' && name[0] <= 'z') name[0] = static_cast<char>(name[0] - 'a' + 'A');
+    constants_.push_back(TakeName("k" + name, &taken));
+  }
+}
+
+}  // namespace rookery::plugin
