@@ -37,16 +37,18 @@ class Checker final {
 
     if (is_event) {
       if (method->client_streaming() || method->server_streaming()) {
-        Fault(method->file(), event_path,
-              method->full_name() +
-                  " is an event and streams; an event is one message: remove `stream`, or the option "
-                  "(rookery.event)");
+        Fault(
+            method->file(), event_path,
+            method->full_name() +
+                " is an event and streams; an event is one message: remove `stream`, or the option "
+                "(rookery.event)");
       }
       if (method->output_type()->full_name() != "google.protobuf.Empty") {
-        Fault(method->file(), event_path,
-              method->full_name() + " is an event and returns " + method->output_type()->full_name() +
-                  "; nobody waits for an event's reply: return google.protobuf.Empty, or remove the "
-                  "option (rookery.event)");
+        Fault(
+            method->file(), event_path,
+            method->full_name() + " is an event and returns " + method->output_type()->full_name() +
+                "; nobody waits for an event's reply: return google.protobuf.Empty, or remove the "
+                "option (rookery.event)");
       }
       if (options.HasExtension(pattern)) {
         Fault(method->file(), pattern_path,
@@ -90,10 +92,11 @@ class Checker final {
     for (const char c : value) {
       const auto byte = static_cast<unsigned char>(c);
       if (byte <= 0x20 || byte == 0x7f) {
-        Fault(method->file(), path,
-              method->full_name() +
-                  " has a pattern with a space or a control character in it, which no broker takes; "
-                  "use dots: \"orders.placed\"");
+        Fault(
+            method->file(), path,
+            method->full_name() +
+                " has a pattern with a space or a control character in it, which no broker takes; "
+                "use dots: \"orders.placed\"");
         return;
       }
     }
@@ -140,12 +143,9 @@ class Checker final {
             pb::ServiceDescriptorProto::kOptionsFieldNumber, number};
   }
   static Path MethodOption(const pb::MethodDescriptor* method, int number) {
-    return {pb::FileDescriptorProto::kServiceFieldNumber,
-            method->service()->index(),
-            pb::ServiceDescriptorProto::kMethodFieldNumber,
-            method->index(),
-            pb::MethodDescriptorProto::kOptionsFieldNumber,
-            number};
+    return {pb::FileDescriptorProto::kServiceFieldNumber,   method->service()->index(),
+            pb::ServiceDescriptorProto::kMethodFieldNumber, method->index(),
+            pb::MethodDescriptorProto::kOptionsFieldNumber, number};
   }
 
   void Fault(const pb::FileDescriptor* file, Path path, const std::string& text) {

@@ -14,7 +14,9 @@ struct CodePoint {
   std::size_t length = 0;
 };
 CodePoint Decode(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
+  };
   const std::uint32_t first = byte(0);
   if (first < 0x80) return {first, 1};
   const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
@@ -31,8 +33,8 @@ CodePoint Decode(std::string_view text) {
 
 // "Trojan source": https://www.cve.org/CVERecord?id=CVE-2021-42574
 bool TurnsDirection(std::uint32_t c) {
-  return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f ||
-         c == 0x061c;
+  return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e ||
+         c == 0x200f || c == 0x061c;
 }
 // Unicode's own line ends, which some editors and compilers take for such.
 bool IsOddLineEnd(std::uint32_t c) { return c == 0x85 || c == 0x2028 || c == 0x2029; }
@@ -62,7 +64,9 @@ std::string Defuse(std::string_view line) {
   while (!out.empty() && out.back() == ' ') out.pop_back();
   // A backslash here would make the next line part of the comment, even with spaces after it; so
   // would the trigraph that stands for one, before C++17.
-  if (!out.empty() && (out.back() == '\\' || out.ends_with("??/"))) out += " .";
+  if (!out.empty() && (out.back() == '\\' || out.ends_with("?"
+                                                           "?/")))
+    out += " .";
   return out;
 }
 

@@ -38,11 +38,16 @@ bool TakesStream(Kind kind) { return kind == Kind::kClientStream || kind == Kind
 // The enumerator of rookery::MethodKind.
 const char* KindName(Kind kind) {
   switch (kind) {
-    case Kind::kUnary: return "kUnary";
-    case Kind::kServerStream: return "kServerStreaming";
-    case Kind::kClientStream: return "kClientStreaming";
-    case Kind::kBidi: return "kBidiStreaming";
-    case Kind::kEvent: return "kEvent";
+    case Kind::kUnary:
+      return "kUnary";
+    case Kind::kServerStream:
+      return "kServerStreaming";
+    case Kind::kClientStream:
+      return "kClientStreaming";
+    case Kind::kBidi:
+      return "kBidiStreaming";
+    case Kind::kEvent:
+      return "kEvent";
   }
   return "";
 }
@@ -50,11 +55,16 @@ const char* KindName(Kind kind) {
 // What follows Call in the names of rookery/rpc/generated.h.
 const char* TemplateSuffix(Kind kind) {
   switch (kind) {
-    case Kind::kUnary: return "Unary";
-    case Kind::kServerStream: return "ServerStream";
-    case Kind::kClientStream: return "ClientStream";
-    case Kind::kBidi: return "Bidi";
-    case Kind::kEvent: return "Event";
+    case Kind::kUnary:
+      return "Unary";
+    case Kind::kServerStream:
+      return "ServerStream";
+    case Kind::kClientStream:
+      return "ClientStream";
+    case Kind::kBidi:
+      return "Bidi";
+    case Kind::kEvent:
+      return "Event";
   }
   return "";
 }
@@ -63,10 +73,13 @@ std::string ReturnType(const pb::MethodDescriptor* method) {
   const std::string reply = CppType(method->output_type());
   switch (KindOf(method)) {
     case Kind::kUnary:
-    case Kind::kClientStream: return "::rookery::Task<" + reply + ">";
+    case Kind::kClientStream:
+      return "::rookery::Task<" + reply + ">";
     case Kind::kServerStream:
-    case Kind::kBidi: return "::rookery::Stream<" + reply + ">";
-    case Kind::kEvent: return "::rookery::Task<void>";
+    case Kind::kBidi:
+      return "::rookery::Stream<" + reply + ">";
+    case Kind::kEvent:
+      return "::rookery::Task<void>";
   }
   return "";
 }
@@ -193,7 +206,8 @@ class FileWriter final {
           "#include \"rookery/rpc/generated.h\"\n"
           "\n"
           "static_assert(::rookery::internal::kCodegenVersion == $version$,\n"
-          "              \"$base$.rookery.cc was made by a protoc-gen-rookery that does not belong to \"\n"
+          "              \"$base$.rookery.cc was made by a protoc-gen-rookery that does not belong "
+          "to \"\n"
           "              \"the rookery headers in use: generate it again with theirs\");\n"
           "\n",
           "version", std::to_string(kCodegenVersion), "base", BaseName(file_));
@@ -258,8 +272,7 @@ class FileWriter final {
     if (!descriptor->GetSourceLocation(&location)) return false;
     const std::vector<std::string> lines = CommentLines(location);
     for (const std::string& line : lines) {
-      out_->PrintRaw(line);
-      out_->PrintRaw("\n");
+      out_->Print("$line$\n", "line", line);
     }
     return !lines.empty();
   }
@@ -316,9 +329,10 @@ class FileWriter final {
       if (method->options().deprecated()) out_->Print("// Deprecated.\n");
       out_->Print(method_vars, "static constexpr ::rookery::MethodRef $constant${$index$};\n");
       if (TakesStream(KindOf(method))) {
-        out_->Print(method_vars,
-                    "virtual $returns$ $method$(\n"
-                    "    ::rookery::CallContext& call, ::rookery::Stream<$request$> requests) = 0;\n");
+        out_->Print(
+            method_vars,
+            "virtual $returns$ $method$(\n"
+            "    ::rookery::CallContext& call, ::rookery::Stream<$request$> requests) = 0;\n");
       } else {
         out_->Print(method_vars,
                     "virtual $returns$ $method$(\n"
@@ -348,9 +362,10 @@ class FileWriter final {
       out_->Print("\n");
       Comment(method);
       if (TakesStream(KindOf(method))) {
-        out_->Print(method_vars,
-                    "$deprecated$$returns$ $method$(\n"
-                    "    ::rookery::Stream<$request$> requests, ::rookery::CallOptions options = {});\n");
+        out_->Print(
+            method_vars,
+            "$deprecated$$returns$ $method$(\n"
+            "    ::rookery::Stream<$request$> requests, ::rookery::CallOptions options = {});\n");
       } else {
         out_->Print(method_vars,
                     "$deprecated$$returns$ $method$(\n"
@@ -374,9 +389,8 @@ class FileWriter final {
         out_->Print("  return $message$::descriptor()->file()->service($index$);\n", "message",
                     CppType(message), "index", std::to_string(s));
       } else {
-        out_->Print(
-            "  return ::rookery::internal::FindService(&$table$, \"$full_name$\");\n", "table",
-            DescriptorTable(file_), "full_name", service->full_name());
+        out_->Print("  return ::rookery::internal::FindService(&$table$, \"$full_name$\");\n",
+                    "table", DescriptorTable(file_), "full_name", service->full_name());
       }
       out_->Print("}\n");
       if (service->method_count() > 0) {
@@ -439,18 +453,17 @@ class FileWriter final {
   void Definitions(int s) {
     const pb::ServiceDescriptor* const service = file_->service(s);
     const Variables vars = ServiceVariables(s);
-    out_->Print(
-        vars,
-        "const ::rookery::ServiceDescriptor& $service$::Descriptor() {\n"
-        "  return $tables$::kService_$name$;\n"
-        "}\n"
-        "\n"
-        "$client$::$client$(::std::shared_ptr<::rookery::Channel> channel) noexcept\n"
-        "    : ::rookery::ClientBase(::std::move(channel)) {}\n"
-        "\n"
-        "const ::rookery::ServiceDescriptor& $client$::Descriptor() {\n"
-        "  return $tables$::kService_$name$;\n"
-        "}\n");
+    out_->Print(vars,
+                "const ::rookery::ServiceDescriptor& $service$::Descriptor() {\n"
+                "  return $tables$::kService_$name$;\n"
+                "}\n"
+                "\n"
+                "$client$::$client$(::std::shared_ptr<::rookery::Channel> channel) noexcept\n"
+                "    : ::rookery::ClientBase(::std::move(channel)) {}\n"
+                "\n"
+                "const ::rookery::ServiceDescriptor& $client$::Descriptor() {\n"
+                "  return $tables$::kService_$name$;\n"
+                "}\n");
     for (int m = 0; m < service->method_count(); ++m) {
       const pb::MethodDescriptor* const method = service->method(m);
       Variables method_vars = MethodVariables(s, m);
@@ -459,13 +472,14 @@ class FileWriter final {
       switch (KindOf(method)) {
         case Kind::kClientStream:
         case Kind::kBidi:
-          out_->Print(method_vars,
-                      "\n"
-                      "$returns$ $client$::$method$(\n"
-                      "    ::rookery::Stream<$request$> requests, ::rookery::CallOptions options) {\n"
-                      "  return ::rookery::internal::Call$suffix$<$reply$>(\n"
-                      "      $row$, ::std::move(requests), ::std::move(options));\n"
-                      "}\n");
+          out_->Print(
+              method_vars,
+              "\n"
+              "$returns$ $client$::$method$(\n"
+              "    ::rookery::Stream<$request$> requests, ::rookery::CallOptions options) {\n"
+              "  return ::rookery::internal::Call$suffix$<$reply$>(\n"
+              "      $row$, ::std::move(requests), ::std::move(options));\n"
+              "}\n");
           break;
         case Kind::kUnary:
         case Kind::kServerStream:
@@ -504,11 +518,13 @@ bool Generator::Generate(const pb::FileDescriptor* file, const std::string& para
   std::vector<std::pair<std::string, std::string>> options;
   pb::compiler::ParseGeneratorParameter(parameter, &options);
   if (!options.empty()) {
-    *error = "unknown parameter '" + options.front().first +
-             "'; protoc-gen-rookery takes none: remove what stands before the colon of --rookery_out";
+    *error =
+        "unknown parameter '" + options.front().first +
+        "'; protoc-gen-rookery takes none: remove what stands before the colon of --rookery_out";
     return false;
   }
-  if (file->options().optimize_for() == pb::FileOptions::LITE_RUNTIME && file->service_count() > 0) {
+  if (file->options().optimize_for() == pb::FileOptions::LITE_RUNTIME &&
+      file->service_count() > 0) {
     *error = file->name() +
              ": services need messages with descriptors, and this file has `option optimize_for = "
              "LITE_RUNTIME`; remove it, or move the services to a file without it.";

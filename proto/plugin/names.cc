@@ -4,8 +4,8 @@
 #include <array>
 #include <set>
 
-#include <google/protobuf/compiler/cpp/helpers.h>
 #include <google/protobuf/compiler/cpp/names.h>
+#include <google/protobuf/descriptor.pb.h>
 
 namespace rookery::plugin {
 
@@ -15,19 +15,39 @@ namespace pbcpp = ::google::protobuf::compiler::cpp;
 namespace {
 
 // Keywords that protobuf 3.21 does not know of: those of C++20.
-constexpr std::array<std::string_view, 9> kNewKeywords = {
-    "char8_t",   "co_await",  "co_return", "co_yield", "concept",
-    "consteval", "constinit", "requires",  "constexpr"};
+constexpr std::array<std::string_view, 10> kNewKeywords = {
+    "char8_t",  "char16_t", "char32_t",  "co_await",  "co_return",
+    "co_yield", "concept",  "consteval", "constinit", "requires"};
+
+// protobuf's generator gives out its rules by example only: this is what it makes of a message.
+template <class Ask>
+std::string AskOfMessage(const std::string& package, const std::string& name, Ask ask) {
+  pb::FileDescriptorProto file;
+  file.set_name("ask.proto");
+  file.set_package(package);
+  file.add_message_type()->set_name(name);
+  pb::DescriptorPool pool;
+  return ask(pool.BuildFile(file)->message_type(0));
+}
+
+// protobuf calls its own namespace by a macro that only its own headers define.
+std::string WithoutMacros(std::string name) {
+  constexpr std::string_view kMacro = "::PROTOBUF_NAMESPACE_ID";
+  if (name.starts_with(kMacro)) name.replace(0, kMacro.size(), "::google::protobuf");
+  return name;
+}
 
 void CollectNested(const pb::Descriptor* message, std::set<std::string>* names) {
   names->insert(pbcpp::ClassName(message));
-  for (int i = 0; i < message->nested_type_count(); ++i) CollectNested(message->nested_type(i), names);
+  for (int i = 0; i < message->nested_type_count(); ++i)
+    CollectNested(message->nested_type(i), names);
   for (int i = 0; i < message->enum_type_count(); ++i) {
     const pb::EnumDescriptor* const type = message->enum_type(i);
     const std::string name = pbcpp::ClassName(type);
     names->insert(name);
     // A nested enum's values become Outer_Inner_VALUE.
-    for (int v = 0; v < type->value_count(); ++v) names->insert(name + "_" + type->value(v)->name());
+    for (int v = 0; v < type->value_count(); ++v)
+      names->insert(name + "_" + type->value(v)->name());
   }
 }
 
@@ -35,7 +55,8 @@ void CollectFile(const pb::FileDescriptor* file, const std::string& package,
                  std::set<const pb::FileDescriptor*>* seen, std::set<std::string>* names) {
   if (!seen->insert(file).second) return;
   if (file->package() == package) {
-    for (int i = 0; i < file->message_type_count(); ++i) CollectNested(file->message_type(i), names);
+    for (int i = 0; i < file->message_type_count(); ++i)
+      CollectNested(file->message_type(i), names);
     for (int i = 0; i < file->enum_type_count(); ++i) {
       const pb::EnumDescriptor* const type = file->enum_type(i);
       names->insert(type->name());
@@ -53,7 +74,8 @@ void CollectPackages(const pb::FileDescriptor* file, const std::string& package,
                      std::set<const pb::FileDescriptor*>* seen, std::set<std::string>* names) {
   if (!seen->insert(file).second) return;
   const std::string prefix = package.empty() ? "" : package + ".";
-  if (file->package().size() > prefix.size() && file->package().compare(0, prefix.size(), prefix) == 0) {
+  if (file->package().size() > prefix.size() &&
+      file->package().compare(0, prefix.size(), prefix) == 0) {
     const std::string rest = file->package().substr(prefix.size());
     names->insert(Unkeyword(rest.substr(0, rest.find('.'))));
   }
@@ -69,22 +91,42 @@ std::string TakeName(std::string name, std::set<std::string>* taken) {
 
 }  // namespace
 
-std::string CppType(const pb::Descriptor* message) { return pbcpp::QualifiedClassName(message); }
+std::string CppType(const pb::Descriptor* message) {
+  return WithoutMacros(pbcpp::QualifiedClassName(message));
+}
 
 std::string CppNamespace(const std::string& package) {
-  const std::string qualified = pbcpp::Namespace(package);  // "::shop::v1"
-  return qualified.size() < 2 ? std::string() : qualified.substr(2);
+  if (package.empty()) return "";
+  const std::string qualified =
+      WithoutMacros(AskOfMessage(package, "M", [](const pb::Descriptor* message) {
+        return pbcpp::QualifiedClassName(message);  // "::shop::v1::M"
+      }));
+  constexpr std::size_t kAround = std::string_view("::").size() + std::string_view("::M").size();
+  return qualified.substr(2, qualified.size() - kAround);
 }
 
 std::string Unkeyword(const std::string& name) {
   if (std::find(kNewKeywords.begin(), kNewKeywords.end(), name) != kNewKeywords.end()) {
     return name + "_";
   }
-  return pbcpp::ResolveKeyword(name);
+  return AskOfMessage("", name,
+                      [](const pb::Descriptor* message) { return pbcpp::ClassName(message); });
 }
 
 std::string FileIdentifier(const pb::FileDescriptor* file) {
-  return pbcpp::FilenameIdentifier(file->name());
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const char c : file->name()) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
+      out += c;
+    } else {
+      out += '_';
+      if (byte >= 0x10) out += kDigits[byte >> 4];
+      out += kDigits[byte & 0xf];
+    }
+  }
+  return out;
 }
 
 std::string BaseName(const pb::FileDescriptor* file) { return pbcpp::StripProto(file->name()); }

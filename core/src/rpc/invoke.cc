@@ -4,7 +4,6 @@
 
 #include <google/protobuf/descriptor.h>
 
-#include "absl/strings/str_cat.h"
 #include "rookery/rpc/generated.h"
 
 namespace rookery::internal {
@@ -71,19 +70,24 @@ Task<Response> FailedResponse(std::exception_ptr error) {
 
 absl::Status WrongRequest(const CallContext& call, const Request& request,
                           const google::protobuf::Message& expected) {
-  const std::string got = request.message() != nullptr ? request.message()->GetTypeName()
-                          : request.source() != nullptr ? std::string("a stream of messages")
-                                                        : std::string("nothing");
-  return absl::InvalidArgumentError(absl::StrCat(call.method().full_name, " takes ",
-                                                 HasRequestStream(call.method().kind) ? "a stream of " : "",
-                                                 expected.GetTypeName(), ", and was given ", got));
+  std::string text(call.method().full_name);
+  text += HasRequestStream(call.method().kind) ? " takes a stream of " : " takes ";
+  text += expected.GetTypeName();
+  text += ", and was given ";
+  if (request.message() != nullptr) {
+    text += request.message()->GetTypeName();
+  } else {
+    text += request.source() != nullptr ? "a stream of messages" : "nothing";
+  }
+  return absl::InvalidArgumentError(text);
 }
 
 absl::Status NoReply(const MethodDescriptor& method) {
-  return absl::InternalError(absl::StrCat(method.full_name, " ended with OK and without a reply"));
+  return absl::InternalError(std::string(method.full_name) + " ended with OK and without a reply");
 }
 
-const google::protobuf::ServiceDescriptor* FindService(const void* /*keep*/, const char* full_name) {
+const google::protobuf::ServiceDescriptor* FindService(const void* /*keep*/,
+                                                       const char* full_name) {
   return google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(full_name);
 }
 

@@ -106,9 +106,10 @@ inline constexpr bool kIsMessage = std::is_base_of_v<google::protobuf::Message, 
 // What a handler's type says about it. The five shapes are specialisations.
 template <class M>
 struct HandlerTraits {
-  static_assert(!std::is_same_v<M, M>,
-                "a handler must be Task<Reply> or Stream<Reply> (Task<void> for events) "
-                "F(CallContext&, const Request&) or F(CallContext&, Stream<Request>), and not overloaded");
+  static_assert(
+      !std::is_same_v<M, M>,
+      "a handler must be Task<Reply> or Stream<Reply> (Task<void> for events) "
+      "F(CallContext&, const Request&) or F(CallContext&, Stream<Request>), and not overloaded");
 };
 
 template <class Req, class Rep, MethodKind K>
@@ -176,8 +177,8 @@ template <class S, class M>
 
 // MethodDescriptor::invoke for a method known at compile time; `service` is an S*.
 template <class S, auto kMethod>
-[[nodiscard]] Task<Response> InvokeMember(const void* /*closure*/, void* service,
-                                            CallContext& call, Request& request) {
+[[nodiscard]] Task<Response> InvokeMember(const void* /*closure*/, void* service, CallContext& call,
+                                          Request& request) {
   return InvokeMethod(static_cast<S*>(service), kMethod, call, request);
 }
 

@@ -1,0 +1,69 @@
+// One outgoing call: what the templates of generated.h stand on, without any message's type.
+//
+//   ClientCall call(channel, method, std::move(options));      // options and current context merged
+//   Task<void> sent = call.Unary(request, /*owned=*/false, reply);
+//   TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
+//   absl::Status status = call.End(done);                      // CallInfo is filled in
+#ifndef ROOKERY_RPC_CLIENT_CALL_H_
+#define ROOKERY_RPC_CLIENT_CALL_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "rookery/rpc/channel.h"
+#include "rookery/rpc/client.h"
+#include "rookery/rpc/descriptor.h"
+#include "rookery/rpc/message.h"
+#include "rookery/runtime/task.h"
+
+namespace rookery::internal {
+
+// A unary call or an event. Lives in the frame of the coroutine that makes the call. A null channel
+// fails with FAILED_PRECONDITION.
+class ClientCall final {
+ public:
+  ClientCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method, CallOptions options);
+  ClientCall(const ClientCall&) = delete;
+  ClientCall& operator=(const ClientCall&) = delete;
+  ~ClientCall();
+
+  // Makes the call. `request` may be moved from if `owned`. All outlive the task.
+  [[nodiscard]] Task<void> Unary(const google::protobuf::Message& request, bool owned,
+                                 google::protobuf::Message& response);
+  // After that task has ended: fills in CallInfo, and says how it ended.
+  [[nodiscard]] absl::Status End(TaskPromiseBase& done) noexcept;
+
+ private:
+  std::shared_ptr<Channel> channel_;
+  OutgoingCall call_;
+  CallInfo* info_;
+};
+
+// A streaming call. Its destructor cancels a call that has not ended; a pump that is still running
+// ends by itself.
+class StreamingCall final {
+ public:
+  StreamingCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
+                CallOptions options);
+  StreamingCall(const StreamingCall&) = delete;
+  StreamingCall& operator=(const StreamingCall&) = delete;
+  ~StreamingCall();
+
+  // Server streaming: opens the call, sends the one request and ends the sending side.
+  [[nodiscard]] Task<void> SendOne(const google::protobuf::Message& request, bool owned);
+  // Client and bidirectional streaming: opens the call and sends what `requests` (a stream) gives,
+  // beside the reading. If it fails the call is cancelled with its status.
+  void Pump(Response requests);
+  // The next reply; false at the end.
+  [[nodiscard]] Task<bool> Read(google::protobuf::Message& into);
+  // After the end: stops the pump, fills in CallInfo, and says how the call ended.
+  [[nodiscard]] Task<absl::Status> Finish();
+
+ private:
+  struct State;  // shared with the pump
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace rookery::internal
+
+#endif  // ROOKERY_RPC_CLIENT_CALL_H_
