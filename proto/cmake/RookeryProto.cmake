@@ -152,9 +152,11 @@ function(rookery_add_proto_library target)
     set(out "${generated}/${base}")
     cmake_path(GET out PARENT_PATH directory)
     file(MAKE_DIRECTORY "${directory}")
-    set(outputs "${out}.pb.h" "${out}.pb.cc")
+    # The first must be the one that protoc names first in the depfile (they are sorted): Ninja
+    # takes the depfile for another rule's otherwise, and runs this one every time.
+    set(outputs "${out}.pb.cc" "${out}.pb.h")
     if(NOT arg_NO_SERVICES)
-      list(APPEND outputs "${out}.rookery.h" "${out}.rookery.cc")
+      list(APPEND outputs "${out}.rookery.cc" "${out}.rookery.h")
     endif()
     set(search "${relative_ROOT}" ${imports})
     list(REMOVE_DUPLICATES search)
