@@ -1,8 +1,10 @@
 #include "check.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 
+#include "names.h"
 #include "rookery/annotations.pb.h"
 
 namespace rookery::plugin {
@@ -16,6 +18,40 @@ class Checker final {
  public:
   explicit Checker(std::vector<std::string>* faults) : faults_(faults) {}
 
+  // Names that protobuf's C++ generator writes as they stand although C++20 has taken them. Better
+  // said here, at their line, than by the compiler in generated code.
+  void Names(const pb::FileDescriptor* file) {
+    std::string_view rest = file->package();
+    const std::string cpp = CppNamespace(file->package());
+    std::string_view cpp_rest = cpp;
+    while (!rest.empty()) {
+      const std::string part(rest.substr(0, rest.find('.')));
+      const std::string cpp_part(cpp_rest.substr(0, cpp_rest.find("::")));
+      Name(file, {pb::FileDescriptorProto::kPackageFieldNumber}, "the package " + file->package(),
+           part, cpp_part);
+      rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+      cpp_rest.remove_prefix(std::min(cpp_rest.size(), cpp_part.size() + 2));
+    }
+    for (int i = 0; i < file->enum_type_count(); ++i) {
+      Names(file->enum_type(i), {pb::FileDescriptorProto::kEnumTypeFieldNumber, i});
+    }
+    for (int i = 0; i < file->message_type_count(); ++i) {
+      Names(file->message_type(i), {pb::FileDescriptorProto::kMessageTypeFieldNumber, i});
+    }
+  }
+
+  // Descriptors and reflection are what pipes, logs and the gateway look at messages with.
+  void Runtime(const pb::FileDescriptor* file) {
+    if (file->service_count() == 0 ||
+        file->options().optimize_for() != pb::FileOptions::LITE_RUNTIME) {
+      return;
+    }
+    Fault(file,
+          {pb::FileDescriptorProto::kOptionsFieldNumber, pb::FileOptions::kOptimizeForFieldNumber},
+          "services need messages with descriptors, and this file has `optimize_for = "
+          "LITE_RUNTIME`; remove that, or move the services to a file without it");
+  }
+
   void Service(const pb::ServiceDescriptor* service) {
     if (service->options().HasExtension(service_auth)) {
       Auth(service->options().GetExtension(service_auth), "rookery.service_auth",
@@ -27,6 +63,46 @@ class Checker final {
 
  private:
   using Path = std::vector<int>;
+
+  static Path Append(Path path, int field, int index) {
+    path.push_back(field);
+    path.push_back(index);
+    return path;
+  }
+
+  void Names(const pb::Descriptor* message, const Path& path) {
+    if (message->options().map_entry()) return;
+    Name(message->file(), path, "the message " + message->full_name(), message->name(),
+         CppName(message));
+    for (int i = 0; i < message->field_count(); ++i) {
+      Name(message->file(), Append(path, pb::DescriptorProto::kFieldFieldNumber, i),
+           "the field " + message->field(i)->full_name(), message->field(i)->name(),
+           CppName(message->field(i)));
+    }
+    for (int i = 0; i < message->enum_type_count(); ++i) {
+      Names(message->enum_type(i), Append(path, pb::DescriptorProto::kEnumTypeFieldNumber, i));
+    }
+    for (int i = 0; i < message->nested_type_count(); ++i) {
+      Names(message->nested_type(i), Append(path, pb::DescriptorProto::kNestedTypeFieldNumber, i));
+    }
+  }
+
+  void Names(const pb::EnumDescriptor* type, const Path& path) {
+    Name(type->file(), path, "the enum " + type->full_name(), type->name(), CppName(type));
+    for (int i = 0; i < type->value_count(); ++i) {
+      Name(type->file(), Append(path, pb::EnumDescriptorProto::kValueFieldNumber, i),
+           "the value " + type->value(i)->full_name(), type->value(i)->name(),
+           CppName(type->value(i)));
+    }
+  }
+
+  void Name(const pb::FileDescriptor* file, const Path& path, const std::string& what,
+            const std::string& name, const std::string& cpp_name) {
+    if (!IsKeyword(cpp_name)) return;
+    Fault(file, path,
+          what + ": \"" + name +
+              "\" is a C++ keyword, which protobuf's C++ generator writes as it stands; rename it");
+  }
 
   void Method(const pb::MethodDescriptor* method,
               std::map<std::string, const pb::MethodDescriptor*>* by_pattern) {
@@ -151,7 +227,9 @@ class Checker final {
   void Fault(const pb::FileDescriptor* file, Path path, const std::string& text) {
     // The option's own line, or else that of what it belongs to.
     pb::SourceLocation location;
-    while (!path.empty() && !file->GetSourceLocation(path, &location)) path.resize(path.size() - 2);
+    while (!path.empty() && !file->GetSourceLocation(path, &location)) {
+      path.resize(path.size() < 2 ? 0 : path.size() - 2);
+    }
     std::string where = file->name();
     if (!path.empty()) {
       where += ":" + std::to_string(location.start_line + 1) + ":" +
@@ -168,6 +246,8 @@ class Checker final {
 std::vector<std::string> FindFaults(const pb::FileDescriptor* file) {
   std::vector<std::string> faults;
   Checker checker(&faults);
+  checker.Names(file);
+  checker.Runtime(file);
   for (int i = 0; i < file->service_count(); ++i) checker.Service(file->service(i));
   return faults;
 }

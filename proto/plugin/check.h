@@ -9,7 +9,8 @@
 
 namespace rookery::plugin {
 
-// All faults of the services in `file`, in its order, each "FILE:LINE:COLUMN: what; how to mend it".
+// All faults of `file`, in its order: names first, then services. Each is
+// "FILE:LINE:COLUMN: what; how to mend it".
 [[nodiscard]] std::vector<std::string> FindFaults(const google::protobuf::FileDescriptor* file);
 
 }  // namespace rookery::plugin

@@ -515,33 +515,34 @@ class FileWriter final {
 
 bool Generator::Generate(const pb::FileDescriptor* file, const std::string& parameter,
                          pb::compiler::GeneratorContext* context, std::string* error) const {
+  return GenerateAll({file}, parameter, context, error);
+}
+
+bool Generator::GenerateAll(const std::vector<const pb::FileDescriptor*>& files,
+                            const std::string& parameter, pb::compiler::GeneratorContext* context,
+                            std::string* error) const {
   std::vector<std::pair<std::string, std::string>> options;
   pb::compiler::ParseGeneratorParameter(parameter, &options);
   if (!options.empty()) {
-    *error =
-        "unknown parameter '" + options.front().first +
-        "'; protoc-gen-rookery takes none: remove what stands before the colon of --rookery_out";
+    *error = "unknown parameter '" + options.front().first +
+             "': protoc-gen-rookery takes none; remove what stands before the colon of "
+             "--rookery_out.";
     return false;
   }
-  if (file->options().optimize_for() == pb::FileOptions::LITE_RUNTIME &&
-      file->service_count() > 0) {
-    *error = file->name() +
-             ": services need messages with descriptors, and this file has `option optimize_for = "
-             "LITE_RUNTIME`; remove it, or move the services to a file without it.";
+  std::string all;
+  for (const pb::FileDescriptor* const file : files) {
+    // On lines of their own, as editors look for them.
+    for (const std::string& fault : FindFaults(file)) all += "\n" + fault;
+  }
+  if (!all.empty()) {
+    *error = std::move(all);
     return false;
   }
-  const std::vector<std::string> faults = FindFaults(file);
-  if (!faults.empty()) {
-    error->clear();
-    for (const std::string& fault : faults) {
-      if (!error->empty()) *error += '\n';
-      *error += fault;
-    }
-    return false;
+  for (const pb::FileDescriptor* const file : files) {
+    FileWriter writer(file, context);
+    writer.Header();
+    writer.Source();
   }
-  FileWriter writer(file, context);
-  writer.Header();
-  writer.Source();
   return true;
 }
 

@@ -113,6 +113,13 @@ std::string Unkeyword(const std::string& name) {
                       [](const pb::Descriptor* message) { return pbcpp::ClassName(message); });
 }
 
+std::string CppName(const pb::Descriptor* message) { return pbcpp::ClassName(message); }
+std::string CppName(const pb::EnumDescriptor* type) { return pbcpp::ClassName(type); }
+std::string CppName(const pb::EnumValueDescriptor* value) { return pbcpp::EnumValueName(value); }
+std::string CppName(const pb::FieldDescriptor* field) { return pbcpp::FieldName(field); }
+
+bool IsKeyword(const std::string& name) { return Unkeyword(name) != name; }
+
 std::string FileIdentifier(const pb::FileDescriptor* file) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;

@@ -26,6 +26,15 @@ namespace rookery::plugin {
 // `name`, with an underscore appended if it is a C++20 keyword.
 [[nodiscard]] std::string Unkeyword(const std::string& name);
 
+// How protobuf's C++ generator calls these; what it does not mangle, though it should, is left so.
+[[nodiscard]] std::string CppName(const google::protobuf::Descriptor* message);
+[[nodiscard]] std::string CppName(const google::protobuf::EnumDescriptor* type);
+[[nodiscard]] std::string CppName(const google::protobuf::EnumValueDescriptor* value);
+[[nodiscard]] std::string CppName(const google::protobuf::FieldDescriptor* field);
+
+// Whether C++20 has the name to itself.
+[[nodiscard]] bool IsKeyword(const std::string& name);
+
 // A C++ identifier that no other file has: "shop_2fv1_2forders_2eproto".
 [[nodiscard]] std::string FileIdentifier(const google::protobuf::FileDescriptor* file);
 
