@@ -11,8 +11,10 @@
 #ifndef ROOKERY_RPC_CALL_CONTEXT_H_
 #define ROOKERY_RPC_CALL_CONTEXT_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <typeinfo>
@@ -32,10 +34,10 @@ namespace rookery {
 
 // Who calls.
 struct Peer {
-  std::string address;        // "ipv4:127.0.0.1:53412", "inproc:orders"; as the transport writes it
-  bool authenticated = false; // proved by the transport (mTLS), not by anything in the metadata
-  std::string identity;       // SPIFFE id, else first DNS SAN, else subject common name
-  std::string subject;        // X.509 subject common name
+  std::string address;  // "ipv4:127.0.0.1:53412", "inproc:orders"; as the transport writes it
+  bool authenticated = false;  // proved by the transport (mTLS), not by anything in the metadata
+  std::string identity;        // SPIFFE id, else first DNS SAN, else subject common name
+  std::string subject;         // X.509 subject common name
   std::vector<std::string> names;  // all subject alternative names
   std::string certificate_pem;
 };
@@ -52,16 +54,20 @@ class CallContext : public Context {
   }
 
   [[nodiscard]] const MethodDescriptor& method() const noexcept { return *method_; }
+  // False for a call that no method was found for.
+  [[nodiscard]] bool has_method() const noexcept { return method_ != nullptr; }
   // "grpc", "inproc", ...
   [[nodiscard]] virtual std::string_view transport() const noexcept = 0;
 
   // What the caller sent. Read from the transport at the first use.
   [[nodiscard]] const Metadata& metadata() const {
-    if (!metadata_loaded_) [[unlikely]] {
-      metadata_loaded_ = true;
-      LoadMetadata(&metadata_);
-    }
+    if (!Loaded(kMetadata)) [[unlikely]]
+      LoadMetadataOnce();
     return metadata_;
+  }
+  // The first value of one key, without reading the rest where the transport can do that.
+  [[nodiscard]] virtual std::optional<std::string_view> PeekMetadata(std::string_view key) const {
+    return metadata().Get(key);
   }
   // What goes back before the first message (until then: later additions are lost) ...
   [[nodiscard]] Metadata& response_headers() noexcept { return response_headers_; }
@@ -77,10 +83,8 @@ class CallContext : public Context {
   }
 
   [[nodiscard]] const Peer& peer() const {
-    if (!peer_loaded_) [[unlikely]] {
-      peer_loaded_ = true;
-      LoadPeer(&peer_);
-    }
+    if (!Loaded(kPeer)) [[unlikely]]
+      LoadPeerOnce();
     return peer_;
   }
 
@@ -89,9 +93,17 @@ class CallContext : public Context {
 
   // The request's id: the caller's x-request-id, if it sent a sane one, else made here. Kept in CLS,
   // logged with every line, sent on with every call below.
-  [[nodiscard]] const std::string& request_id();
+  [[nodiscard]] const std::string& request_id() {
+    if (!Loaded(kRequestId)) [[unlikely]]
+      LoadRequestIdOnce();
+    return request_id_;
+  }
   // This call's place in the trace: the caller's traceparent continued, or a new trace.
-  [[nodiscard]] const TraceContext& trace();
+  [[nodiscard]] const TraceContext& trace() {
+    if (!Loaded(kTrace)) [[unlikely]]
+      LoadTraceOnce();
+    return trace_;
+  }
 
   // Where messages of this call may be allocated; freed when the call ends. May be null.
   [[nodiscard]] virtual google::protobuf::Arena* arena() noexcept { return nullptr; }
@@ -105,11 +117,18 @@ class CallContext : public Context {
 
   // For the framework: see dispatcher.h.
   void set_method(const MethodDescriptor* method) noexcept { method_ = method; }
+  // For MethodStats alone: when the call started, and what counts it.
+  struct StatsMark {
+    std::uint64_t started = 0;
+    void* counters = nullptr;
+  };
+  [[nodiscard]] StatsMark& stats_mark() noexcept { return stats_mark_; }
 
  protected:
   CallContext() noexcept { set_call(this); }
   ~CallContext() override = default;
 
+  // Each is called once at most, under a lock: they must not use other parts of this call, nor log.
   virtual void LoadMetadata(Metadata* metadata) const = 0;
   virtual void LoadPeer(Peer* peer) const = 0;
   virtual void* FindTransportRequest(const std::type_info& /*type*/) noexcept { return nullptr; }
@@ -118,9 +137,21 @@ class CallContext : public Context {
 
  private:
   const MethodDescriptor* method_ = nullptr;
-  mutable bool metadata_loaded_ = false;
-  mutable bool peer_loaded_ = false;
-  bool trace_loaded_ = false;
+  // What is made at the first use. Guarded, because a task that the call spawned may log on another
+  // thread; costs nothing once made.
+  enum Part : std::uint8_t { kMetadata = 1, kPeer = 2, kRequestId = 4, kTrace = 8, kBusy = 128 };
+  [[nodiscard]] bool Loaded(Part part) const noexcept {
+    return (loaded_.load(std::memory_order_acquire) & part) != 0;
+  }
+  // Whether this thread is to make `part`: then it calls EndLoad.
+  [[nodiscard]] bool BeginLoad(Part part) const noexcept;
+  void EndLoad(Part part) const noexcept;
+  void LoadMetadataOnce() const;
+  void LoadPeerOnce() const;
+  void LoadRequestIdOnce();
+  void LoadTraceOnce();
+
+  mutable std::atomic<std::uint8_t> loaded_{0};
   mutable Metadata metadata_;
   mutable Peer peer_;
   Metadata response_headers_;
@@ -128,7 +159,13 @@ class CallContext : public Context {
   std::string_view response_compression_;
   std::string request_id_;
   TraceContext trace_;
+  StatsMark stats_mark_;
 };
+
+// A request id that may be taken over from a caller: 1 to 128 characters of [A-Za-z0-9._:-].
+[[nodiscard]] bool IsSaneRequestId(std::string_view id) noexcept;
+// A new one: 32 hex digits, as unique as a UUID.
+[[nodiscard]] std::string NewRequestId();
 
 }  // namespace rookery
 

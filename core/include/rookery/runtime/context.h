@@ -115,6 +115,13 @@ class Context {
   // Sets or replaces the value under `key`; returns it.
   template <class T, class U = T>
   T& Set(const ContextKey<T>& key, U&& value);
+  // Sets the value under `key` from its text. False, and no value then, if its type cannot read it.
+  bool SetText(const ContextKeyBase& key, std::string_view text) {
+    if (key.from_text == nullptr) return false;
+    if (!key.from_text(text, Prepare(key))) return false;
+    Publish(key);
+    return true;
+  }
   // Removes the value under `key`, if there is one.
   void Erase(const ContextKeyBase& key) noexcept;
   // Calls fn(const ContextKeyBase&, const void* value) for each value, in the order set.

@@ -1,0 +1,60 @@
+#include "rookery/platform/cls.h"
+
+#include "absl/strings/str_cat.h"
+#include "rookery/rpc/call_context.h"
+#include "rpc/abseil_strings.h"
+
+namespace rookery {
+namespace {
+
+// The id of a context that is no call's, or that Run was given one for.
+inline constexpr ContextKey<std::string> kClsId{"cls.id"};
+
+}  // namespace
+
+namespace internal {
+
+void ThrowNoContext(std::string_view what, std::string_view key) {
+  throw RpcException(absl::FailedPreconditionError(
+      absl::StrCat("Cls::", Abs(what), "(\"", Abs(key),
+                   "\") outside a context: nothing would see the value. Call it inside a call's "
+                   "handler or enhancers, or wrap the code in Cls::Run")));
+}
+
+ContextRef MakeClsContext(const ClsRunOptions& options) {
+  Context* const around = Context::Current();
+  ContextRef context;
+  if (around != nullptr && options.nesting == ClsNesting::kReuse) {
+    context = ContextRef(around);
+  } else {
+    context = ContextRef::Adopt(Context::NewChild(around, options.nesting == ClsNesting::kOverride
+                                                              ? Context::Nesting::kOverride
+                                                              : Context::Nesting::kInherit));
+    // Values are left behind, but what runs inside is still part of the same request.
+    if (around != nullptr && options.nesting == ClsNesting::kOverride) {
+      if (const std::string* const id = around->Find(kClsId)) context->Set(kClsId, *id);
+    }
+  }
+  if (!options.id.empty()) context->Set(kClsId, options.id);
+  return context;
+}
+
+}  // namespace internal
+
+bool Cls::Has(const ContextKeyBase& key) noexcept {
+  Context* const context = Context::Current();
+  if (context == nullptr) return false;
+  bool has = false;
+  context->ForEach([&](const ContextKeyBase& each, const void*) { has = has || &each == &key; });
+  return has;
+}
+
+std::string_view Cls::Id() {
+  Context* const context = Context::Current();
+  if (context == nullptr) return {};
+  if (const std::string* const id = context->Find(kClsId)) return *id;
+  if (CallContext* const call = CallContext::Current()) return call->request_id();
+  return context->Set(kClsId, NewRequestId());
+}
+
+}  // namespace rookery
