@@ -1,0 +1,134 @@
+// ModuleGraph: the modules of an application, who imports whom, and which provider each argument means.
+//
+//   Container container;
+//   ModuleGraph graph(&container);
+//   graph.Scan({&kModuleType<AppModule>});
+//   graph.Resolve();                                  // nothing is constructed
+//   for (const std::string& fault : graph.faults()) ...
+//
+// All faults are collected, each a first line that says what is wrong and indented lines that say where
+// and how to mend it.
+#ifndef ROOKERY_SRC_MODULE_MODULE_GRAPH_H_
+#define ROOKERY_SRC_MODULE_MODULE_GRAPH_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "di/container.h"
+#include "rookery/module/module_builder.h"
+
+namespace rookery::internal {
+
+// See the top of this file. Used by one thread.
+class ModuleGraph final {
+ public:
+  using Id = Container::Id;
+  using Index = std::uint32_t;
+
+  struct Controller {
+    Id id = 0;
+    void (*describe)(ControllerBuilder& controller) = nullptr;
+  };
+  struct Module {
+    const ModuleType* type = nullptr;
+    std::shared_ptr<DynamicContent> dynamic;
+    std::string name;  // "OrdersModule"; "OrdersModule#2" for a second dynamic one
+    std::source_location where;
+    bool global = false;
+    std::uint32_t distance = 0;  // the longest way from the root, which has 1; global: beyond all others
+    std::vector<Index> imports;
+    std::vector<ModuleExport> exports;
+    std::vector<GlobalEnhancerSpec> enhancers;
+    std::vector<Controller> controllers;
+    Id self = Container::kAbsent;  // the module's own class
+    std::vector<Id> providers;     // in the order given
+    absl::flat_hash_map<Token, Id> by_token;
+    absl::flat_hash_map<Token, Id> injectables;
+    absl::flat_hash_map<Token, Id> exported;  // own and re-exported
+  };
+
+  explicit ModuleGraph(Container* container) : container_(container) {}
+  ModuleGraph(const ModuleGraph&) = delete;
+  ModuleGraph& operator=(const ModuleGraph&) = delete;
+
+  // What every module sees unless it sees something nearer: the framework's own providers.
+  void AddBuiltin(ProviderSpec spec);
+  // Collects the modules from `root` down.
+  void Scan(const ModuleImport& root);
+  // Adds an enhancer's class to a module unless the module sees a provider of that token already.
+  // After Scan, before Resolve.
+  void AddInjectable(Index module, const ProviderSpec& spec);
+  // Replaces every provider and injectable under the token of `spec`. After Scan and AddInjectable.
+  void Override(const ProviderSpec& spec);
+  // Decides what each argument means, and looks for every fault.
+  void Resolve();
+
+  [[nodiscard]] const std::vector<std::string>& faults() const noexcept { return faults_; }
+  [[nodiscard]] std::span<const Module> modules() const noexcept { return modules_; }
+  [[nodiscard]] Index root() const noexcept { return root_; }
+
+  // The provider (or enhancer) that `token` means in `module`; kAbsent if none.
+  [[nodiscard]] Id Find(Index module, const Token& token) const;
+  // The one that `token` means in the whole application: what the root sees, else the only one that
+  // any module has. Otherwise NOT_FOUND or FAILED_PRECONDITION with the reason.
+  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(const Token& token) const;
+  // Adds a class to the root after Resolve, as an injectable; faults come as the status.
+  [[nodiscard]] absl::StatusOr<Id> AddLate(const ProviderSpec& spec);
+
+  // The nodes of the module by groups that may be initialised at the same time: by level, the module's
+  // own class last. After Construct.
+  [[nodiscard]] std::vector<std::vector<Id>> InitGroups(Index module) const;
+  // Modules in the order of initialisation: deepest first, global ones before all others.
+  [[nodiscard]] std::vector<Index> InitOrder() const;
+
+  // "OrderRepository of OrdersModule (registered at orders.cc:12)"
+  [[nodiscard]] std::string Describe(Id id) const;
+  // "OrderRepository", with namespaces where that would mean two things.
+  [[nodiscard]] std::string Name(const Token& token) const;
+
+ private:
+  struct Candidates {
+    Id id = Container::kAbsent;
+    Index from = 0;
+    std::optional<Index> other;  // a second module that offers another provider
+  };
+
+  std::optional<Index> Visit(const ModuleImport& import, std::vector<const Module*>* path);
+  void AddProviders(Index index, std::vector<ProviderSpec> statics,
+                    std::vector<ProviderSpec> dynamics);
+  void SetDistances();
+  void CollectExports();
+  [[nodiscard]] Candidates Lookup(Index module, const Token& token) const;
+  void ResolveNode(Id id, std::vector<std::string>* faults);
+  void ReportCycles();
+  [[nodiscard]] std::string Missing(Id id, std::size_t index, const Candidates& found) const;
+  [[nodiscard]] std::vector<std::string> Mends(Index module, const Token& token) const;
+  [[nodiscard]] std::string Spell(const Dependency& dependency) const;
+  [[nodiscard]] std::string Subject(Id id) const;
+
+  Container* container_;
+  std::vector<Module> modules_;  // imported ones before those who import them
+  Index root_ = 0;
+  std::vector<std::string> faults_;
+  absl::flat_hash_map<const void*, Index> index_;    // by ModuleType or DynamicContent
+  absl::flat_hash_map<const void*, bool> visiting_;
+  absl::flat_hash_map<const void*, int> count_;             // modules of one class
+  absl::flat_hash_map<Token, Candidates> globals_;
+  absl::flat_hash_map<Token, Id> builtins_;
+  // Short names to the token they mean, if one only.
+  mutable absl::flat_hash_map<std::string, std::vector<Token>> names_;
+};
+
+// "orders.cc:12"
+[[nodiscard]] std::string At(const std::source_location& where);
+
+}  // namespace rookery::internal
+
+#endif  // ROOKERY_SRC_MODULE_MODULE_GRAPH_H_
