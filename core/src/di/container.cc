@@ -24,8 +24,8 @@ std::string Cause(const absl::Status& status) {
 namespace {
 
 std::string Missed(Deadline deadline, Deadline from) {
-  return absl::FormatDuration(absl::Trunc(absl::FromChrono(deadline - from),
-                                          absl::Milliseconds(1)));
+  return absl::FormatDuration(
+      absl::Trunc(absl::FromChrono(deadline - from), absl::Milliseconds(1)));
 }
 
 }  // namespace
@@ -191,9 +191,9 @@ std::vector<std::string> Container::Construct(TaskRunner& runner, Deadline deadl
     if (!done.has_value()) {
       for (Id id = 0; id < nodes_.size(); ++id) {
         if (!running[id]) continue;
-        failures.push_back(absl::StrCat(
-            "Can't construct ", describe(id), ": its factory has not ended within ",
-            Missed(deadline, began), " (ApplicationOptions::startup_timeout)."));
+        failures.push_back(
+            absl::StrCat("Can't construct ", describe(id), ": its factory has not ended within ",
+                         Missed(deadline, began), " (ApplicationOptions::startup_timeout)."));
       }
       break;
     }

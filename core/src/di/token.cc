@@ -23,9 +23,9 @@ bool IsIdentifier(char c) { return std::isalnum(static_cast<unsigned char>(c)) !
 std::string ShortTypeName(std::string_view name) {
   std::string text(name);
   // What the two compilers write for scopes that a reader does not care about.
-  constexpr std::array<std::string_view, 6> kNoise = {"(anonymous namespace)::", "{anonymous}::",
-                                                      "<unnamed>::", "(anonymous class)::",
-                                                      "__cxx11::", "__1::"};
+  constexpr std::array<std::string_view, 6> kNoise = {
+      "(anonymous namespace)::", "{anonymous}::", "<unnamed>::",
+      "(anonymous class)::",     "__cxx11::",     "__1::"};
   for (const std::string_view noise : kNoise) EraseAll(&text, noise);
   EraseAll(&text, "()");
 

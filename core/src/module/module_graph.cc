@@ -86,10 +86,10 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
       if (inside) names.push_back(step->name);
     }
     names.push_back(module.name);
-    faults_.push_back(WithDetails(
-        absl::StrCat("Modules import each other: ", absl::StrJoin(names, " -> "), "."),
-        {absl::StrCat("the last of these imports is at ", At(import.where)),
-         "mend: move what both need into a third module that each of them imports."}));
+    faults_.push_back(
+        WithDetails(absl::StrCat("Modules import each other: ", absl::StrJoin(names, " -> "), "."),
+                    {absl::StrCat("the last of these imports is at ", At(import.where)),
+                     "mend: move what both need into a third module that each of them imports."}));
     return std::nullopt;
   }
   visiting_[key] = true;
@@ -121,9 +121,8 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
   path->push_back(&module);
   for (const ModuleImport& next : definition.imports) {
     const std::optional<Index> imported = Visit(next, path);
-    if (imported.has_value() &&
-        std::find(module.imports.begin(), module.imports.end(), *imported) ==
-            module.imports.end()) {
+    if (imported.has_value() && std::find(module.imports.begin(), module.imports.end(),
+                                          *imported) == module.imports.end()) {
       module.imports.push_back(*imported);
     }
   }
@@ -140,12 +139,12 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
       return container_->spec(other.id).token == controller.provider.token;
     });
     if (twin != all.end()) {
-      faults_.push_back(WithDetails(
-          absl::StrCat(modules_[index].name, " has the controller ",
-                       Name(controller.provider.token), " twice."),
-          {absl::StrCat("registered: ", At(container_->spec(twin->id).where), " and ",
-                        At(controller.provider.where)),
-           "mend: remove one of them."}));
+      faults_.push_back(
+          WithDetails(absl::StrCat(modules_[index].name, " has the controller ",
+                                   Name(controller.provider.token), " twice."),
+                      {absl::StrCat("registered: ", At(container_->spec(twin->id).where), " and ",
+                                    At(controller.provider.where)),
+                       "mend: remove one of them."}));
       continue;
     }
     const Id id = container_->Add(std::move(controller.provider), index);
@@ -170,7 +169,8 @@ void ModuleGraph::AddProviders(Index index, std::vector<ProviderSpec> statics,
           absl::StrCat(module.name, " provides ", Name(spec.token), " twice."),
           {absl::StrCat("registered: ", At(container_->spec(it->second).where), " and ",
                         At(spec.where)),
-           absl::StrCat("mend: remove one of them, or put each under an InjectionToken of its own.")}));
+           absl::StrCat(
+               "mend: remove one of them, or put each under an InjectionToken of its own.")}));
       return;
     }
     const Token token = spec.token;
@@ -285,10 +285,10 @@ void ModuleGraph::CollectExports() {
                                        ", or import the module ", name,
                                        " there, or do not export it."));
       }
-      faults_.push_back(WithDetails(
-          absl::StrCat("Can't export ", name, " from ", module.name, ": ", module.name,
-                       " neither provides it nor imports a module of that name."),
-          details));
+      faults_.push_back(
+          WithDetails(absl::StrCat("Can't export ", name, " from ", module.name, ": ", module.name,
+                                   " neither provides it nor imports a module of that name."),
+                      details));
     }
     if (module.global) {
       for (const auto& [token, id] : module.exported) {
@@ -335,8 +335,7 @@ void ModuleGraph::ResolveNode(Id id, std::vector<std::string>* faults) {
   const std::span<const Dependency> dependencies = container_->spec(id).dependencies;
   for (std::size_t i = 0; i < dependencies.size(); ++i) {
     const Candidates found = Lookup(container_->module(id), dependencies[i].token);
-    if (found.other.has_value() ||
-        (found.id == Container::kAbsent && !dependencies[i].optional)) {
+    if (found.other.has_value() || (found.id == Container::kAbsent && !dependencies[i].optional)) {
       faults->push_back(Missing(id, i, found));
     } else {
       container_->Bind(id, i, found.id);
@@ -370,11 +369,10 @@ absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(const Token& token) co
                          ? "the framework"
                          : modules_[container_->module(id)].name);
   }
-  return absl::FailedPreconditionError(
-      WithDetails(absl::StrCat("Can't tell which ", Name(token), " is meant: ", JoinNames(owners),
-                               " each have one, and ", modules_[root_].name, " sees none of them."),
-                  {absl::StrCat("mend: import the module that is meant into ",
-                                modules_[root_].name, ".")}));
+  return absl::FailedPreconditionError(WithDetails(
+      absl::StrCat("Can't tell which ", Name(token), " is meant: ", JoinNames(owners),
+                   " each have one, and ", modules_[root_].name, " sees none of them."),
+      {absl::StrCat("mend: import the module that is meant into ", modules_[root_].name, ".")}));
 }
 
 absl::StatusOr<ModuleGraph::Id> ModuleGraph::AddLate(const ProviderSpec& spec) {
@@ -488,9 +486,9 @@ std::string ModuleGraph::Missing(Id id, std::size_t index, const Candidates& fou
   for (std::size_t i = 0; i < spec.dependencies.size(); ++i) {
     arguments.push_back(i == index ? "?" : Spell(spec.dependencies[i]));
   }
-  std::string line = absl::StrCat("Can't resolve ", Subject(id), " (",
-                                  absl::StrJoin(arguments, ", "), "): argument ", index, " is ",
-                                  Spell(wanted), ", and ", module);
+  std::string line =
+      absl::StrCat("Can't resolve ", Subject(id), " (", absl::StrJoin(arguments, ", "),
+                   "): argument ", index, " is ", Spell(wanted), ", and ", module);
   std::vector<std::string> details = {absl::StrCat("registered: ", At(spec.where))};
   if (found.other.has_value()) {
     absl::StrAppend(&line, " sees two of them, from ", modules_[found.from].name, " and from ",
@@ -585,8 +583,8 @@ void ModuleGraph::ReportCycles() {
       const Id id = cycle[i];
       const Id next = cycle[(i + 1) % cycle.size()];
       const std::span<const Id> targets = container_->targets(id);
-      const auto index =
-          static_cast<std::size_t>(std::find(targets.begin(), targets.end(), next) - targets.begin());
+      const auto index = static_cast<std::size_t>(std::find(targets.begin(), targets.end(), next) -
+                                                  targets.begin());
       const ProviderSpec& spec = container_->spec(id);
       factory = factory || spec.kind == ProviderKind::kFactory;
       names.push_back(Name(spec.token));
@@ -594,13 +592,15 @@ void ModuleGraph::ReportCycles() {
                                      Spell(spec.dependencies[index])));
     }
     names.push_back(names.front());
-    details.push_back(cycle.size() == 1
-                          ? "mend: a provider cannot be made of itself; if another one of that type "
-                            "is meant, put it under an InjectionToken of its own."
-                          : "mend: move what both sides need into a third provider, or hand one the "
-                            "other in a call instead of in its constructor.");
+    details.push_back(
+        cycle.size() == 1
+            ? "mend: a provider cannot be made of itself; if another one of that type "
+              "is meant, put it under an InjectionToken of its own."
+            : "mend: move what both sides need into a third provider, or hand one the "
+              "other in a call instead of in its constructor.");
     if (factory) {
-      details.push_back("note: a factory is called once, so no later step can close such a circle.");
+      details.push_back(
+          "note: a factory is called once, so no later step can close such a circle.");
     }
     faults_.push_back(WithDetails(
         absl::StrCat("Circular dependency: ", absl::StrJoin(names, " -> "), "."), details));

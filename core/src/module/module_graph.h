@@ -42,7 +42,8 @@ class ModuleGraph final {
     std::string name;  // "OrdersModule"; "OrdersModule#2" for a second dynamic one
     std::source_location where;
     bool global = false;
-    std::uint32_t distance = 0;  // the longest way from the root, which has 1; global: beyond all others
+    std::uint32_t distance =
+        0;  // the longest way from the root, which has 1; global: beyond all others
     std::vector<Index> imports;
     std::vector<ModuleExport> exports;
     std::vector<GlobalEnhancerSpec> enhancers;
@@ -117,9 +118,9 @@ class ModuleGraph final {
   std::vector<Module> modules_;  // imported ones before those who import them
   Index root_ = 0;
   std::vector<std::string> faults_;
-  absl::flat_hash_map<const void*, Index> index_;    // by ModuleType or DynamicContent
+  absl::flat_hash_map<const void*, Index> index_;  // by ModuleType or DynamicContent
   absl::flat_hash_map<const void*, bool> visiting_;
-  absl::flat_hash_map<const void*, int> count_;             // modules of one class
+  absl::flat_hash_map<const void*, int> count_;  // modules of one class
   absl::flat_hash_map<Token, Candidates> globals_;
   absl::flat_hash_map<Token, Id> builtins_;
   // Short names to the token they mean, if one only.

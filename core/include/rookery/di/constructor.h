@@ -58,15 +58,16 @@ inline constexpr bool kIsUniquePtr<std::unique_ptr<T, D>> = true;
 template <class U>
 class Slot {
  public:
-  static_assert(!kIsPlainValue<U>,
-                "rookery: a parameter is a plain value (a number, an enum or a string), which a type "
-                "alone does not name: declare `inline constexpr rookery::InjectionToken<...> kName` "
-                "and take rookery::Inject<kName>");
-  static_assert(!kIsUniquePtr<U>,
-                "rookery: a parameter is a std::unique_ptr, but providers belong to the container: "
-                "take T& or std::shared_ptr<T>");
   static constexpr Dependency kDependency{Token::Of<U>(), DependencyForm::kReference, false};
-  explicit Slot(const Argument& from) noexcept : value_(static_cast<U*>(from.get())) {}
+  explicit Slot(const Argument& from) noexcept : value_(static_cast<U*>(from.get())) {
+    static_assert(!kIsPlainValue<U>,
+                  "rookery: a parameter is a plain value (a number, an enum or a string), which a "
+                  "type alone does not name: declare `inline constexpr "
+                  "rookery::InjectionToken<...> kName` and take rookery::Inject<kName>");
+    static_assert(!kIsUniquePtr<U>,
+                  "rookery: a parameter is a std::unique_ptr, but providers belong to the "
+                  "container: take T& or std::shared_ptr<T>");
+  }
   U& get() const noexcept { return *value_; }
 
  private:
@@ -76,13 +77,14 @@ class Slot {
 template <class U>
 class Slot<U*> {
  public:
-  static_assert(!kIsPlainValue<U*>,
-                "rookery: a parameter is a plain value (a number, an enum or a string), which a type "
-                "alone does not name: declare `inline constexpr rookery::InjectionToken<...> kName` "
-                "and take rookery::Inject<kName>");
   static constexpr Dependency kDependency{Token::Of<U>(), DependencyForm::kPointer, false};
   explicit Slot(const Argument& from) noexcept
-      : value_(static_cast<std::remove_const_t<U>*>(from.get())) {}
+      : value_(static_cast<std::remove_const_t<U>*>(from.get())) {
+    static_assert(!kIsPlainValue<U*>,
+                  "rookery: a parameter is a plain value (a number, an enum or a string), which a "
+                  "type alone does not name: declare `inline constexpr "
+                  "rookery::InjectionToken<...> kName` and take rookery::Inject<kName>");
+  }
   U*& get() const noexcept { return value_; }
 
  private:
@@ -240,14 +242,6 @@ class SlotArgument final : public Slot<U> {
 
 // ---- signatures: `using Inject = T(A&, B&)` and the parameters of factories.
 
-template <class P>
-struct SignatureParameter {
-  static_assert(!std::is_rvalue_reference_v<P>,
-                "rookery: a parameter is an rvalue reference, but providers are shared and cannot be "
-                "moved out of the container: take T&, const T& or std::shared_ptr<T>");
-  using type = std::remove_cvref_t<P>;
-};
-
 template <class Signature>
 struct SignatureOf {
   static constexpr bool kValid = false;
@@ -256,7 +250,9 @@ template <class R, class... P>
 struct SignatureOf<R(P...)> {
   static constexpr bool kValid = true;
   using Result = R;
-  using Parameters = TypeList<typename SignatureParameter<P>::type...>;
+  using Parameters = TypeList<std::remove_cvref_t<P>...>;
+  // Providers are shared: nobody may move one out of the container.
+  static constexpr bool kTakesRvalues = (std::is_rvalue_reference_v<P> || ...);
   using Exact = TypeList<P...>;
   template <class T>
   static constexpr bool kConstructs = std::is_constructible_v<T, P...>;
@@ -332,9 +328,10 @@ constexpr auto ChooseConstruction() {
                   "ProvideValue(kToken, value)");
     return FailedConstruction<T>{};
   } else if constexpr (std::is_abstract_v<T>) {
-    static_assert(!std::is_abstract_v<T>,
-                  "rookery: T is abstract, so the container cannot construct it: name the class that "
-                  "implements it, Provide<T, Implementation>(), or implement its pure virtuals");
+    static_assert(
+        !std::is_abstract_v<T>,
+        "rookery: T is abstract, so the container cannot construct it: name the class that "
+        "implements it, Provide<T, Implementation>(), or implement its pure virtuals");
     return FailedConstruction<T>{};
   } else if constexpr (HasOwnInject<T>()) {
     using Signature = SignatureOf<typename T::Inject>;
@@ -346,6 +343,12 @@ constexpr auto ChooseConstruction() {
       static_assert(std::is_same_v<typename Signature::Result, T>,
                     "rookery: T::Inject must return T itself: `using Inject = T(A&, B&);`");
       return FailedConstruction<T>{};
+    } else if constexpr (Signature::kTakesRvalues) {
+      static_assert(
+          !Signature::kTakesRvalues,
+          "rookery: a parameter is an rvalue reference, but providers are shared and "
+          "cannot be moved out of the container: take T&, const T& or std::shared_ptr<T>");
+      return FailedConstruction<T>{};
     } else if constexpr (!Signature::template kConstructs<T>) {
       static_assert(Signature::template kConstructs<T>,
                     "rookery: T::Inject does not match any public constructor of T");
@@ -356,10 +359,11 @@ constexpr auto ChooseConstruction() {
   } else {
     constexpr std::size_t kArity = ArityOf<T>();
     if constexpr (kArity == kNotDeduced) {
-      static_assert(kArity != kNotDeduced,
-                    "rookery: the constructor of T cannot be deduced: it must be public, the only one "
-                    "of its number of parameters, with at most 16, none an rvalue reference or "
-                    "std::unique_ptr; or say which one is meant: `using Inject = T(A&, B&);`");
+      static_assert(
+          kArity != kNotDeduced,
+          "rookery: the constructor of T cannot be deduced: it must be public, the only one "
+          "of its number of parameters, with at most 16, none an rvalue reference or "
+          "std::unique_ptr; or say which one is meant: `using Inject = T(A&, B&);`");
       return FailedConstruction<T>{};
     } else if constexpr (kArity == kSeveral) {
       static_assert(kArity != kSeveral,

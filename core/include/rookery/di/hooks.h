@@ -115,8 +115,9 @@ constexpr Hook OnApplicationBootstrapOf() {
       KeepHookResult<R>([self] { return static_cast<T*>(self)->OnApplicationBootstrap(); }, result);
     };
   } else {
-    static_assert(!requires { &T::OnApplicationBootstrap; },
-                  "rookery: OnApplicationBootstrap takes no parameters");
+    static_assert(
+        !requires { &T::OnApplicationBootstrap; },
+        "rookery: OnApplicationBootstrap takes no parameters");
     return nullptr;
   }
 }
@@ -132,8 +133,8 @@ constexpr Hook OnModuleDestroyOf() {
       KeepHookResult<R>([self] { return static_cast<T*>(self)->OnModuleDestroy(); }, result);
     };
   } else {
-    static_assert(!requires { &T::OnModuleDestroy; },
-                  "rookery: OnModuleDestroy takes no parameters");
+    static_assert(
+        !requires { &T::OnModuleDestroy; }, "rookery: OnModuleDestroy takes no parameters");
     return nullptr;
   }
 }
@@ -160,8 +161,9 @@ constexpr Hook BeforeApplicationShutdownOf() {
                         result);
     };
   } else {
-    static_assert(!requires { &T::BeforeApplicationShutdown; },
-                  "rookery: BeforeApplicationShutdown takes a rookery::ShutdownSignal or nothing");
+    static_assert(
+        !requires { &T::BeforeApplicationShutdown; },
+        "rookery: BeforeApplicationShutdown takes a rookery::ShutdownSignal or nothing");
     return nullptr;
   }
 }
@@ -186,8 +188,9 @@ constexpr Hook OnApplicationShutdownOf() {
       KeepHookResult<R>([self] { return static_cast<T*>(self)->OnApplicationShutdown(); }, result);
     };
   } else {
-    static_assert(!requires { &T::OnApplicationShutdown; },
-                  "rookery: OnApplicationShutdown takes a rookery::ShutdownSignal or nothing");
+    static_assert(
+        !requires { &T::OnApplicationShutdown; },
+        "rookery: OnApplicationShutdown takes a rookery::ShutdownSignal or nothing");
     return nullptr;
   }
 }

@@ -56,9 +56,9 @@ struct ProviderSpec {
   const internal::TypeTag* type = nullptr;   // of what is made
   std::span<const Dependency> dependencies;  // constants
   internal::Make make = nullptr;
-  std::shared_ptr<void> closure;             // the value, or the factory function
+  std::shared_ptr<void> closure;  // the value, or the factory function
   const internal::HookTable* hooks = nullptr;
-  std::source_location where;                // of the call that registered it
+  std::source_location where;  // of the call that registered it
 };
 
 namespace internal {
@@ -267,9 +267,10 @@ template <class As, class Impl>
     spec.token = token;
     spec.make = &internal::MakeClass<As, Impl>;
   } else {
-    static_assert(internal::kServesAs<As, Impl>,
-                  "rookery: Provide<Interface, Implementation>: Implementation must derive publicly "
-                  "from Interface");
+    static_assert(
+        internal::kServesAs<As, Impl>,
+        "rookery: Provide<Interface, Implementation>: Implementation must derive publicly "
+        "from Interface");
   }
   return spec;
 }
@@ -286,13 +287,14 @@ template <class As, class V>
   if constexpr (internal::CanKeep<As, Plain>()) {
     spec.type = &internal::kTypeTag<internal::ProvidedType<Plain>>;
     spec.make = &internal::MakeValue;
-    spec.closure =
-        std::make_shared<internal::Made>(internal::Keep<As>(static_cast<Plain>(std::forward<V>(value))));
+    spec.closure = std::make_shared<internal::Made>(
+        internal::Keep<As>(static_cast<Plain>(std::forward<V>(value))));
     spec.hooks = internal::HooksOfKept<As, Plain>();
   } else {
-    static_assert(internal::CanKeep<As, Plain>(),
-                  "rookery: ProvideValue: the value is neither of the token's type, nor derived from "
-                  "it, nor convertible to it");
+    static_assert(
+        internal::CanKeep<As, Plain>(),
+        "rookery: ProvideValue: the value is neither of the token's type, nor derived from "
+        "it, nor convertible to it");
   }
   return spec;
 }
@@ -308,9 +310,15 @@ template <class As, class F>
   spec.kind = ProviderKind::kFactory;
   spec.where = where;
   if constexpr (!internal::CallableSignature<Plain>::kValid) {
-    static_assert(internal::CallableSignature<Plain>::kValid,
-                  "rookery: ProvideFactory: pass a function, or a lambda whose parameters have types "
-                  "(not auto): the types say what to inject");
+    static_assert(
+        internal::CallableSignature<Plain>::kValid,
+        "rookery: ProvideFactory: pass a function, or a lambda whose parameters have types "
+        "(not auto): the types say what to inject");
+  } else if constexpr (internal::CallableSignature<Plain>::kTakesRvalues) {
+    static_assert(
+        !internal::CallableSignature<Plain>::kTakesRvalues,
+        "rookery: a parameter is an rvalue reference, but providers are shared and cannot "
+        "be moved out of the container: take T&, const T& or std::shared_ptr<T>");
   } else if constexpr (std::is_reference_v<internal::FactoryValue<Plain>> ||
                        std::is_void_v<internal::FactoryValue<Plain>> ||
                        std::is_pointer_v<internal::FactoryValue<Plain>>) {
@@ -327,8 +335,8 @@ template <class As, class F>
     } else {
       spec.token = token.has_value() ? *token : Token::Of<Target>();
       spec.type = &internal::kTypeTag<internal::ProvidedType<Value>>;
-      spec.dependencies =
-          internal::DependencyArray<typename internal::CallableSignature<Plain>::Parameters>::kValue;
+      spec.dependencies = internal::DependencyArray<
+          typename internal::CallableSignature<Plain>::Parameters>::kValue;
       spec.make = &internal::Factory<Target, Plain>::Make;
       spec.closure = std::make_shared<Plain>(std::forward<F>(function));
       spec.hooks = internal::HooksOfKept<Target, Value>();
@@ -361,9 +369,10 @@ template <class As, class Target>
     spec.dependencies = internal::AliasDependency<Target>::kValue;
     spec.make = &internal::MakeAlias<As, Target>;
   } else {
-    static_assert(internal::kServesAs<As, Target>,
-                  "rookery: ProvideExisting<Alias, Target>: Target must be, or derive publicly from, "
-                  "Alias");
+    static_assert(
+        internal::kServesAs<As, Target>,
+        "rookery: ProvideExisting<Alias, Target>: Target must be, or derive publicly from, "
+        "Alias");
   }
   return spec;
 }
