@@ -9,20 +9,22 @@
 #
 # Makes a library of proto files: their messages (foo.pb.h) and their services (foo.rookery.h).
 #
-#   rookery_add_proto_library(orders_proto PROTOS shop/v1/orders.proto LINK_LIBRARIES payments_proto)
+#   rookery_add_proto_library(orders_proto PROTOS shop/v1/orders.proto
+#                             LINK_LIBRARIES payments_proto)
 #   target_link_libraries(orders PRIVATE orders_proto rookery::grpc)
 #
 # PROTOS          The files; relative ones to the current source directory.
 # PROTO_ROOT      The directory that their import paths start from: with PROTO_ROOT api, the file
-#                 api/shop/v1/orders.proto is imported, and included, as "shop/v1/orders...". Default: the
-#                 IMPORT_DIRS entry that holds the file, or else the current source directory.
-# IMPORT_DIRS     More directories to find imports in. Not needed for rookery/*.proto, google/api/*.proto,
-#                 google/rpc/*.proto, google/protobuf/*.proto, nor for those of LINK_LIBRARIES.
-# LINK_LIBRARIES  Libraries that the generated code needs, above all other proto libraries, whose files
-#                 may then be imported. Linked publicly.
+#                 api/shop/v1/orders.proto is imported, and its code included, as shop/v1/orders.
+#                 Default: the IMPORT_DIRS entry that holds the file, or else the current source
+#                 directory.
+# IMPORT_DIRS     More directories to find imports in. Not needed for rookery/*.proto,
+#                 google/{api,rpc,protobuf}/*.proto, nor for those of LINK_LIBRARIES.
+# LINK_LIBRARIES  Libraries that the generated code needs, above all other proto libraries, whose
+#                 files may then be imported. Linked publicly.
 # STATIC ...      What kind of library. Default: STATIC.
-# DESCRIPTORS     Also writes a FileDescriptorSet with all imports and comments, for tools; its path is
-#                 the target's property ROOKERY_DESCRIPTOR_SET.
+# DESCRIPTORS     Also writes a FileDescriptorSet with all imports and comments, for tools; its path
+#                 is the target's property ROOKERY_DESCRIPTOR_SET.
 # NO_SERVICES     Messages alone: no .rookery.h, and no dependency on rookery::core.
 #
 # Generated code is built again when its proto file, a file that this one imports, protoc or

@@ -13,8 +13,9 @@ namespace rookery::plugin {
 // What the generated code expects of rookery/rpc/generated.h: kCodegenVersion there.
 inline constexpr int kCodegenVersion = 1;
 
-// For each service an abstract XService, an XClient and their table of methods. Both files are always
-// written, so that a build system knows them beforehand. The same input gives the same bytes.
+// For each service an abstract XService, an XClient and their table of methods. Both files are
+// always written, so that a build system knows them beforehand. The same input gives the same
+// bytes.
 class Generator final : public google::protobuf::compiler::CodeGenerator {
  public:
   bool Generate(const google::protobuf::FileDescriptor* file, const std::string& parameter,

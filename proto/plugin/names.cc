@@ -84,9 +84,15 @@ void CollectPackages(const pb::FileDescriptor* file, const std::string& package,
   }
 }
 
-std::string TakeName(std::string name, std::set<std::string>* taken) {
-  while (!taken->insert(name).second) name += '_';
-  return name;
+// `name`, or `name_`, `name_2`, `name_3`, ... (two underscores in a row belong to the compiler).
+std::string TakeName(const std::string& name, std::set<std::string>* taken) {
+  if (taken->insert(name).second) return name;
+  const std::string stem = name.ends_with('_') ? name : name + "_";
+  if (taken->insert(stem).second) return stem;
+  for (int n = 2;; ++n) {
+    const std::string numbered = stem + std::to_string(n);
+    if (taken->insert(numbered).second) return numbered;
+  }
 }
 
 }  // namespace

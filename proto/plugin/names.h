@@ -2,7 +2,7 @@
 //
 //   CppType(method->input_type());        // "::shop::v1::PlaceOrder"
 //   CppNamespace(file->package());        // "shop::v1"
-//   MemberNames names(service);           // names.method(0) == "Place", names.constant(0) == "kPlace"
+//   MemberNames names(service);       // names.method(0) == "Place", names.constant(0) == "kPlace"
 //
 // Messages are named by protobuf's own C++ generator, so that the two always agree; this is the one
 // place that asks it.
@@ -44,17 +44,18 @@ namespace rookery::plugin {
 // protobuf's object for a file, declared in its .pb.h: naming it makes the linker keep the .pb.cc.
 [[nodiscard]] std::string DescriptorTable(const google::protobuf::FileDescriptor* file);
 
-// The names of a service's two classes: X + "Service" and X + "Client", with underscores appended
-// while a message, an enum, an enum value or an extension of the same package has that name already
-// (as far as this file and what it imports can tell).
+// The names of a service's two classes: X + "Service" and X + "Client", with an underscore (or _2,
+// _3, ...) appended where a message, an enum, an enum value or an extension of the same package has
+// that name already (as far as this file and what it imports can tell).
 struct ClassNames {
   explicit ClassNames(const google::protobuf::ServiceDescriptor* service);
   std::string service;
   std::string client;
 };
 
-// The names of a service's methods in those classes and of the constants that stand for them,
-// with underscores appended where they would meet a keyword, a member that we add, or each other.
+// The names of a service's methods in those classes and of the constants that stand for them, with
+// an underscore (or _2, _3, ...) appended where they would meet a keyword, a member that we add, or
+// each other.
 class MemberNames final {
  public:
   MemberNames(const google::protobuf::ServiceDescriptor* service, const ClassNames& classes);

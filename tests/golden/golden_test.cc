@@ -1,7 +1,7 @@
 // What protoc-gen-rookery writes, byte by byte.
 //
-// zoo/ holds proto files of every kind, expected/ what is made of them; errors/ holds files that are
-// refused, each with the text of the refusal beside it. After a change that is meant, write the
+// zoo/ holds proto files of every kind, expected/ what is made of them; errors/ holds files that
+// are refused, each with the text of the refusal beside it. After a change that is meant, write the
 // expectations anew and read the difference:
 //
 //   ROOKERY_UPDATE_GOLDENS=1 ctest -R golden && git diff tests/golden

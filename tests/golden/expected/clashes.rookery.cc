@@ -183,7 +183,7 @@ constexpr ::rookery::MethodDescriptor kMethods_Clashes[] = {
         .move_request = &::rookery::internal::MoveMessage<::zoo::rookery::google::Task>,
         .move_response = &::rookery::internal::MoveMessage<::zoo::rookery::google::Stream>,
         .invoke = &::rookery::internal::InvokeMember<
-            ::zoo::rookery::google::ClashesService, &::zoo::rookery::google::ClashesService::delete__>,
+            ::zoo::rookery::google::ClashesService, &::zoo::rookery::google::ClashesService::delete_2>,
         .closure = nullptr,
         .proto = &::rookery::internal::ProtoMethod<&Proto_Clashes, 9>,
     },
@@ -651,12 +651,12 @@ const ::rookery::ServiceDescriptor& ClashesClient::Descriptor() {
       *this, ::rookery_generated::clashes_2eproto::kMethods_Clashes[8], ::std::move(request), ::std::move(options));
 }
 
-::rookery::Task<::zoo::rookery::google::Stream> ClashesClient::delete__(
+::rookery::Task<::zoo::rookery::google::Stream> ClashesClient::delete_2(
     const ::zoo::rookery::google::Task& request, ::rookery::CallOptions options) {
   return ::rookery::internal::CallUnary<::zoo::rookery::google::Stream>(
       *this, ::rookery_generated::clashes_2eproto::kMethods_Clashes[9], request, ::std::move(options));
 }
-::rookery::Task<::zoo::rookery::google::Stream> ClashesClient::delete__(
+::rookery::Task<::zoo::rookery::google::Stream> ClashesClient::delete_2(
     ::zoo::rookery::google::Task&& request, ::rookery::CallOptions options) {
   return ::rookery::internal::CallUnary<::zoo::rookery::google::Stream>(
       *this, ::rookery_generated::clashes_2eproto::kMethods_Clashes[9], ::std::move(request), ::std::move(options));

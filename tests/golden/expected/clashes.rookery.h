@@ -43,7 +43,7 @@ class ClashesService : public ::rookery::Service {
   virtual ::rookery::Task<::zoo::rookery::google::Stream> Place(
       ::rookery::CallContext& call, const ::zoo::rookery::google::Task& request) = 0;
 
-  static constexpr ::rookery::MethodRef kPlace__{6};
+  static constexpr ::rookery::MethodRef kPlace_2{6};
   virtual ::rookery::Task<::zoo::rookery::google::Stream> place(
       ::rookery::CallContext& call, const ::zoo::rookery::google::Task& request) = 0;
 
@@ -58,7 +58,7 @@ class ClashesService : public ::rookery::Service {
       ::rookery::CallContext& call, const ::zoo::rookery::google::Task& request) = 0;
 
   static constexpr ::rookery::MethodRef kDelete_{9};
-  virtual ::rookery::Task<::zoo::rookery::google::Stream> delete__(
+  virtual ::rookery::Task<::zoo::rookery::google::Stream> delete_2(
       ::rookery::CallContext& call, const ::zoo::rookery::google::Task& request) = 0;
 
   // As their own messages.
@@ -173,9 +173,9 @@ class ClashesClient final : public ::rookery::ClientBase {
   ::rookery::Task<::zoo::rookery::google::Stream> delete_(
       ::zoo::rookery::google::Task&& request, ::rookery::CallOptions options = {});
 
-  ::rookery::Task<::zoo::rookery::google::Stream> delete__(
+  ::rookery::Task<::zoo::rookery::google::Stream> delete_2(
       const ::zoo::rookery::google::Task& request, ::rookery::CallOptions options = {});
-  ::rookery::Task<::zoo::rookery::google::Stream> delete__(
+  ::rookery::Task<::zoo::rookery::google::Stream> delete_2(
       ::zoo::rookery::google::Task&& request, ::rookery::CallOptions options = {});
 
   // As their own messages.

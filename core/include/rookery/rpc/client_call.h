@@ -1,6 +1,6 @@
 // One outgoing call: what the templates of generated.h stand on, without any message's type.
 //
-//   ClientCall call(channel, method, std::move(options));      // options and current context merged
+//   ClientCall call(channel, method, std::move(options));     // options and current context merged
 //   Task<void> sent = call.Unary(request, /*owned=*/false, reply);
 //   TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
 //   absl::Status status = call.End(done);                      // CallInfo is filled in

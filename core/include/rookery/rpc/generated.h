@@ -1,6 +1,6 @@
 // What generated .rookery.cc files are made of. For them alone.
 //
-//   rookery::Task<Order> OrdersClient::Place(const PlaceOrder& request, rookery::CallOptions options) {
+//   rookery::Task<Order> OrdersClient::Place(const PlaceOrder& request, CallOptions options) {
 //     return rookery::internal::CallUnary<Order>(*this, kMethods[0], request, std::move(options));
 //   }
 //   ... .invoke = &rookery::internal::InvokeMember<OrdersService, &OrdersService::Place> ...
@@ -8,6 +8,7 @@
 #define ROOKERY_RPC_GENERATED_H_
 
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -24,14 +25,14 @@
 
 namespace rookery::internal {
 
-// Raised when generated code and this header no longer fit; protoc-gen-rookery writes the version that
-// it was made for.
+// Raised when generated code and this header no longer fit; protoc-gen-rookery writes the version
+// that it was made for.
 inline constexpr int kCodegenVersion = 1;
 
 // ---- tables ---------------------------------------------------------------------------------
 
-// The service in the pool of linked-in files. `keep` is protobuf's table of its file: naming it makes
-// the linker keep the file, of which nothing else may be used.
+// The service in the pool of linked-in files. `keep` is protobuf's table of its file: naming it
+// makes the linker keep the file, of which nothing else may be used.
 [[nodiscard]] const google::protobuf::ServiceDescriptor* FindService(const void* keep,
                                                                      const char* full_name);
 
@@ -48,26 +49,28 @@ template <const google::protobuf::ServiceDescriptor* (*kService)(), int kIndex>
 // Each pair: what the generated method calls, and the coroutine behind it, which owns all that it
 // needs but a unary request given as an lvalue. Failures go on as a status and are not thrown here.
 
-template <class Rep>
-[[nodiscard]] Task<Rep> UnaryTask(std::shared_ptr<Channel> channel, const MethodDescriptor* method,
-                                  const google::protobuf::Message* request, CallOptions options) {
-  ClientCall call(std::move(channel), *method, std::move(options));
-  Rep reply;
-  Task<void> sent = call.Unary(*request, /*owned=*/false, reply);
-  TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
-  absl::Status status = call.End(done);
-  if (!status.ok()) [[unlikely]] {
-    co_return std::move(status);
-  }
-  co_return std::move(reply);
-}
+// A unary request as it was given: an lvalue stays where it is and outlives the task, an rvalue
+// moves in. One class for both, so that a method costs one coroutine.
+template <class Req>
+class GivenRequest final {
+ public:
+  explicit GivenRequest(const Req* borrowed) noexcept : borrowed_(borrowed) {}
+  explicit GivenRequest(Req&& owned) : owned_(std::move(owned)) {}
+
+  [[nodiscard]] const Req& message() const noexcept { return owned_ ? *owned_ : *borrowed_; }
+  [[nodiscard]] bool owned() const noexcept { return owned_.has_value(); }
+
+ private:
+  const Req* borrowed_ = nullptr;
+  std::optional<Req> owned_;
+};
+
 template <class Rep, class Req>
-[[nodiscard]] Task<Rep> OwnedUnaryTask(std::shared_ptr<Channel> channel,
-                                       const MethodDescriptor* method, Req request,
-                                       CallOptions options) {
+[[nodiscard]] Task<Rep> UnaryTask(std::shared_ptr<Channel> channel, const MethodDescriptor* method,
+                                  GivenRequest<Req> request, CallOptions options) {
   ClientCall call(std::move(channel), *method, std::move(options));
   Rep reply;
-  Task<void> sent = call.Unary(request, /*owned=*/true, reply);
+  Task<void> sent = call.Unary(request.message(), request.owned(), reply);
   TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
   absl::Status status = call.End(done);
   if (!status.ok()) [[unlikely]] {
@@ -79,14 +82,15 @@ template <class Rep, class Req>
 template <class Rep, class Req>
 [[nodiscard]] Task<Rep> CallUnary(const ClientBase& client, const MethodDescriptor& method,
                                   const Req& request, CallOptions options) {
-  return UnaryTask<Rep>(client.channel(), &method, &request, std::move(options));
+  return UnaryTask<Rep, Req>(client.channel(), &method, GivenRequest<Req>(&request),
+                             std::move(options));
 }
 template <class Rep, class Req>
-  requires(!std::is_reference_v<Req>)
+  requires(!std::is_reference_v<Req> && !std::is_const_v<Req>)
 [[nodiscard]] Task<Rep> CallUnary(const ClientBase& client, const MethodDescriptor& method,
                                   Req&& request, CallOptions options) {
-  return OwnedUnaryTask<Rep, Req>(client.channel(), &method, std::move(request),
-                                  std::move(options));
+  return UnaryTask<Rep, Req>(client.channel(), &method, GivenRequest<Req>(std::move(request)),
+                             std::move(options));
 }
 
 template <class Req>

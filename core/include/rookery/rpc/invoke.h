@@ -1,7 +1,7 @@
 // How a call, its types erased, reaches a handler's typed method.
 //
-// For the framework: generated tables and hand-registered patterns are made of these. A handler is a
-// member function of one of five shapes:
+// For the framework: generated tables and hand-registered patterns are made of these. A handler is
+// a member function of one of five shapes:
 //
 //   Task<Reply>   F(CallContext& call, const Request& request);     // unary
 //   Stream<Reply> F(CallContext& call, const Request& request);     // server streaming
@@ -200,8 +200,8 @@ void MoveMessage(google::protobuf::Message* into, google::protobuf::Message* fro
 }
 
 // Describes the handler *closure of class C under a pattern of its own (Nest's @MessagePattern and
-// @EventPattern). `pattern` and `closure` outlive the descriptor; what is passed to invoke as service
-// must be a C*.
+// @EventPattern). `pattern` and `closure` outlive the descriptor; what is passed to invoke as
+// service must be a C*.
 template <class C, class M>
 [[nodiscard]] MethodDescriptor DescribePattern(std::string_view pattern, const M* closure) {
   using Traits = HandlerTraits<M>;
