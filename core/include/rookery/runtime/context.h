@@ -4,16 +4,17 @@
 //   rookery::Context::Current()->Set(kUserId, "u-1");        // inside a call
 //   const std::string* user = rookery::Context::Current()->Find(kUserId);
 //
-// The current context is a thread-local pointer. Every framework awaitable saves it when a coroutine
-// suspends and puts it back when the coroutine resumes, on whichever thread that is; the code that
-// resumes a coroutine never sees the pointer changed (internal::Resume). So a context is seen by all
-// that the call awaits, spawns or posts, and by nothing else.
+// The current context is a thread-local pointer. Every framework awaitable saves it when a
+// coroutine suspends and puts it back when the coroutine resumes, on whichever thread that is; the
+// code that resumes a coroutine never sees the pointer changed (internal::Resume). So a context is
+// seen by all that the call awaits, spawns or posts, and by nothing else.
 //
 // Most users want rookery/platform/cls.h, which is a friendlier face of the same thing.
 #ifndef ROOKERY_RUNTIME_CONTEXT_H_
 #define ROOKERY_RUNTIME_CONTEXT_H_
 
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -25,6 +26,7 @@
 #include <utility>
 
 #include "rookery/runtime/cancel.h"
+#include "rookery/runtime/frame.h"
 
 namespace rookery {
 
@@ -36,10 +38,11 @@ inline constexpr Deadline kNoDeadline = Deadline::max();
 // `inline constexpr` at namespace scope.
 struct ContextKeyBase {
   std::string_view name;
-  bool propagates = false;                                  // may travel to other processes (baggage)
-  std::string (*to_text)(const void* value) = nullptr;      // for propagation and logs; may be null
-  bool (*from_text)(std::string_view text, void* storage) = nullptr;  // constructs T in storage
-  void (*copy)(const void* from, void* to) = nullptr;       // copy-constructs T
+  bool propagates = false;                              // may travel to other processes (baggage)
+  std::string (*to_text)(const void* value) = nullptr;  // for propagation and logs; may be null
+  bool (*from_text)(std::string_view text,
+                    void* storage) = nullptr;          // constructs T in storage
+  void (*copy)(const void* from, void* to) = nullptr;  // copy-constructs T
   void (*destroy)(void* value) = nullptr;
   std::size_t size = 0;
   std::size_t align = 0;
@@ -55,12 +58,13 @@ struct ContextText {
 // Whether a key's value may leave the process.
 enum class Propagation : std::uint8_t { kLocal, kBaggage };
 
-// A typed key of the context. `name` is used in logs and as the baggage member's name.
-// T must be copyable: nested contexts copy their parent's values (wrap others in std::shared_ptr).
+// A typed key of the context. `name` is used in logs and as the baggage member's name. T must be
+// copyable: nested contexts copy their parent's values (wrap others in std::shared_ptr).
 template <class T>
 struct ContextKey final : ContextKeyBase {
   static_assert(std::is_copy_constructible_v<T>,
-                "ContextKey<T>: T must be copyable, because a nested context copies its parent's "
+                "ContextKey<T>: T must be copyable, because a nested context "
+                "copies its parent's "
                 "values; use std::shared_ptr<T> instead");
   consteval explicit ContextKey(std::string_view key_name,
                                 Propagation propagation = Propagation::kLocal);
@@ -82,10 +86,12 @@ inline constinit thread_local Context* tls_context = nullptr;
 // cancellation are thread-safe.
 class Context {
  public:
-  // How a nested context begins: nestjs-cls `ifNested`.
+  // How a nested context begins: nestjs-cls `ifNested`. (Its `reuse` needs no new context at all.)
   enum class Nesting : std::uint8_t {
     kInherit,   // a copy of the parent's values; later changes stay apart
     kOverride,  // empty
+    kShare,     // the parent's values themselves: only deadline and cancellation
+                // are its own
   };
 
   // The context of whatever runs on this thread, or null outside any.
@@ -96,9 +102,12 @@ class Context {
   Context& operator=(const Context&) = delete;
   virtual ~Context();
 
-  // A heap-allocated context below `parent` (may be null: a root), with one reference. It has the
-  // parent's deadline and is cancelled with it.
+  // A heap-allocated context below `parent` (may be null: a root), with one reference, which
+  // ContextRef::Adopt takes. It has the parent's deadline and is cancelled with it.
   [[nodiscard]] static Context* NewChild(Context* parent, Nesting nesting = Nesting::kInherit);
+  // As NewChild(parent, kInherit), but without the parent's deadline and cancellation: for work
+  // that must end even though its call was given up. See SpawnDetached.
+  [[nodiscard]] static Context* NewDetached(Context* parent);
 
   void Ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() noexcept {
@@ -107,33 +116,41 @@ class Context {
   // True when the caller's is the only reference.
   [[nodiscard]] bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
 
-  // The value under `key`, or null. Valid until the key is set again or the context ends.
+  // The value under `key`, or null. Valid until the key is set again or erased, or the context
+  // ends.
   template <class T>
   [[nodiscard]] T* Find(const ContextKey<T>& key) noexcept {
     return static_cast<T*>(FindRaw(&key));
   }
+  template <class T>
+  [[nodiscard]] const T* Find(const ContextKey<T>& key) const noexcept {
+    return static_cast<const T*>(FindRaw(&key));
+  }
+  // The same for a key whose type is not known here.
+  [[nodiscard]] const void* FindErased(const ContextKeyBase& key) const noexcept {
+    return FindRaw(&key);
+  }
   // Sets or replaces the value under `key`; returns it.
   template <class T, class U = T>
   T& Set(const ContextKey<T>& key, U&& value);
-  // Sets the value under `key` from its text. False, and no value then, if its type cannot read it.
-  bool SetText(const ContextKeyBase& key, std::string_view text) {
-    if (key.from_text == nullptr) return false;
-    if (!key.from_text(text, Prepare(key))) return false;
-    Publish(key);
-    return true;
-  }
+  // Sets the value under `key` from text, as it came from another process; false if the key has no
+  // text form or the text does not parse.
+  bool SetText(const ContextKeyBase& key, std::string_view text);
   // Removes the value under `key`, if there is one.
   void Erase(const ContextKeyBase& key) noexcept;
-  // Calls fn(const ContextKeyBase&, const void* value) for each value, in the order set.
+  // Calls fn(const ContextKeyBase&, const void* value) for each value, in the order first set.
   template <class Fn>
   void ForEach(Fn&& fn) const {
-    for (const Entry* e = first_; e != nullptr; e = e->next) {
-      if (e->live) fn(*e->key, e->value());
+    const Context& from = *store_;
+    for (std::uint32_t i = 0; i < from.count_; ++i) {
+      const Slot& slot = from.slots_[i];
+      if (slot.live) fn(*slot.key, static_cast<const void*>(slot.value));
     }
   }
 
   [[nodiscard]] Deadline deadline() const noexcept { return deadline_; }
-  // Only ever earlier: a later deadline than the present one is ignored.
+  // Only ever earlier: a later deadline than the present one is ignored. Whoever sets it sees to it
+  // that the context is cancelled then: WithTimeout does both.
   void TightenDeadline(Deadline deadline) noexcept {
     if (deadline < deadline_) deadline_ = deadline;
   }
@@ -146,52 +163,61 @@ class Context {
   // their call's. See CallContext::Current().
   [[nodiscard]] Context* call() const noexcept { return call_; }
 
+  // What the watchdog calls the code that runs in this context; empty if nobody said. The text must
+  // outlive the process's loops: the name of a method does. See internal::RunningScope.
+  [[nodiscard]] std::string_view running_name() const noexcept { return running_name_; }
+  void set_running_name(std::string_view name) noexcept { running_name_ = name; }
+
  protected:
   // Runs when the last reference goes. The default deletes this.
   virtual void OnUnreferenced() noexcept;
 
-  // Back to the state after construction, for recycling: values destroyed, deadline and cancellation
-  // cleared, one reference.
+  // Back to the state after construction, for recycling: values destroyed, deadline and
+  // cancellation cleared, one reference. A context that is its own call() stays so.
   void ResetContext() noexcept;
 
   void set_deadline(Deadline deadline) noexcept { deadline_ = deadline; }
   void set_call(Context* call) noexcept { call_ = call; }
 
  private:
-  struct Entry {
+  struct Slot {
     const ContextKeyBase* key;
-    Entry* next;
+    void* value;
     bool live;
     bool heap;
-    [[nodiscard]] void* value() noexcept;
-    [[nodiscard]] const void* value() const noexcept {
-      return const_cast<Entry*>(this)->value();
-    }
   };
-  static constexpr std::size_t kInlineBytes = 256;
+  static constexpr std::uint32_t kInlineSlots = 6;
+  static constexpr std::uint32_t kInlineBytes = 192;
 
-  [[nodiscard]] void* FindRaw(const ContextKeyBase* key) noexcept {
-    for (Entry* e = first_; e != nullptr; e = e->next) {
-      if (e->key == key) return e->live ? e->value() : nullptr;
+  [[nodiscard]] void* FindRaw(const ContextKeyBase* key) const noexcept {
+    const Context& from = *store_;
+    const Slot* const slots = from.slots_;
+    for (std::uint32_t i = 0, n = from.count_; i < n; ++i) {
+      if (slots[i].key == key) return slots[i].live ? slots[i].value : nullptr;
     }
     return nullptr;
   }
-  // Raw storage for the key's value; an old value under it has been destroyed.
-  void* Prepare(const ContextKeyBase& key);
-  void Publish(const ContextKeyBase& key) noexcept;  // the storage now holds a value
+  // A slot for the key with raw storage for its value: one that had a value has been emptied.
+  Slot& Prepare(const ContextKeyBase& key);
+  Slot& AddSlot(const ContextKeyBase& key);
   void CopyValuesFrom(const Context& other);
   void ClearValues() noexcept;
+  bool TryRef() noexcept;
 
+  Context* store_ = this;  // whose values these are: another's with Nesting::kShare
+  Slot* slots_ = inline_slots_;
+  std::uint32_t count_ = 0;
+  std::uint32_t capacity_ = kInlineSlots;
+  std::uint32_t used_bytes_ = 0;
   std::atomic<std::uint32_t> refs_{1};
-  std::uint32_t used_ = 0;
-  Entry* first_ = nullptr;
-  Entry* last_ = nullptr;
   Context* call_ = nullptr;
   Context* parent_ = nullptr;  // referenced: keeps a recycled call alive while a nested one is
   Deadline deadline_ = kNoDeadline;
+  std::string_view running_name_;
   CancelSource cancel_;
   CancelCallback parent_cancel_;
-  alignas(std::max_align_t) unsigned char inline_[kInlineBytes];
+  Slot inline_slots_[kInlineSlots];
+  alignas(std::max_align_t) unsigned char inline_bytes_[kInlineBytes];
 };
 
 // Makes `context` current on this thread until the end of the scope. Not across a co_await.
@@ -242,14 +268,17 @@ namespace internal {
 // Resumes `handle` and leaves this thread's current context as it was: what every primitive that
 // wakes a coroutine must use instead of handle.resume().
 inline void Resume(std::coroutine_handle<> handle) noexcept {
-  Context* const saved = tls_context;
+  Context* const context = tls_context;
+  StartEntry* const starting = std::exchange(tls_starting, nullptr);
   handle.resume();
-  tls_context = saved;
+  tls_starting = starting;
+  tls_context = context;
 }
 
 }  // namespace internal
 
-// ---- implementation -------------------------------------------------------------------------
+// ---- implementation
+// -------------------------------------------------------------------------
 
 template <>
 struct ContextText<std::string> {
@@ -264,8 +293,28 @@ template <class T>
   requires(std::is_integral_v<T>)
 struct ContextText<T> {
   static constexpr bool kDefined = true;
-  static std::string Format(const T& value) { return std::to_string(value); }
-  static bool Parse(std::string_view text, T* value);
+  static std::string Format(const T& value) {
+    if constexpr (std::is_same_v<T, bool>) {
+      return value ? "true" : "false";
+    } else {
+      return std::to_string(value);
+    }
+  }
+  // Decimal, the whole text, in range; for bool also "true" and "false".
+  static bool Parse(std::string_view text, T* value) {
+    if constexpr (std::is_same_v<T, bool>) {
+      *value = text == "true" || text == "1";
+      return *value || text == "false" || text == "0";
+    } else {
+      using Wide = std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>;
+      Wide wide = 0;
+      const char* const end = text.data() + text.size();
+      const auto [at, error] = std::from_chars(text.data(), end, wide);
+      if (error != std::errc() || at != end || text.empty()) return false;
+      *value = static_cast<T>(wide);
+      return static_cast<Wide>(*value) == wide;
+    }
+  }
 };
 
 template <class T>
@@ -277,7 +326,9 @@ consteval ContextKey<T>::ContextKey(std::string_view key_name, Propagation propa
   size = sizeof(T);
   align = alignof(T);
   if constexpr (ContextText<T>::kDefined) {
-    to_text = [](const void* value) { return ContextText<T>::Format(*static_cast<const T*>(value)); };
+    to_text = [](const void* value) {
+      return ContextText<T>::Format(*static_cast<const T*>(value));
+    };
     from_text = [](std::string_view text, void* storage) {
       T value{};
       if (!ContextText<T>::Parse(text, &value)) return false;
@@ -292,15 +343,27 @@ consteval ContextKey<T>::ContextKey(std::string_view key_name, Propagation propa
 
 template <class T, class U>
 T& Context::Set(const ContextKey<T>& key, U&& value) {
-  T* const made = ::new (Prepare(key)) T(std::forward<U>(value));
-  Publish(key);
-  return *made;
-}
-
-inline void* Context::Entry::value() noexcept {
-  const std::size_t align = key->align;
-  auto at = reinterpret_cast<std::uintptr_t>(this + 1);
-  return reinterpret_cast<void*>((at + align - 1) & ~(align - 1));
+  if (FindRaw(&key) != nullptr) {
+    // The new value may be made from the old one.
+    T made(std::forward<U>(value));
+    Slot& slot = store_->Prepare(key);
+    T* const placed = ::new (slot.value) T(std::move(made));
+    slot.live = true;
+    return *placed;
+  }
+  // Making the value may itself use the context, so it is made before a slot is taken.
+  if constexpr (!std::is_nothrow_constructible_v<T, U&&>) {
+    T made(std::forward<U>(value));
+    Slot& slot = store_->Prepare(key);
+    T* const placed = ::new (slot.value) T(std::move(made));
+    slot.live = true;
+    return *placed;
+  } else {
+    Slot& slot = store_->Prepare(key);
+    T* const placed = ::new (slot.value) T(std::forward<U>(value));
+    slot.live = true;
+    return *placed;
+  }
 }
 
 }  // namespace rookery

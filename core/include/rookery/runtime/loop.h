@@ -14,16 +14,20 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "rookery/runtime/context.h"
+#include "rookery/runtime/hooks.h"
 
 namespace rookery {
 
-// A unit of work, intrusive: posting allocates nothing. `run` is called once per Post.
+// A unit of work, intrusive: posting allocates nothing. `run` is called once per Post, and may
+// destroy or post the work again.
 struct LoopWork {
   using Run = void (*)(LoopWork* self) noexcept;
   explicit LoopWork(Run function) noexcept : run(function) {}
@@ -71,12 +75,14 @@ class Loop {
 
   // Runs `work` on the loop's thread, later, in the order posted by one thread. Any thread.
   virtual void Post(LoopWork* work) noexcept = 0;
-  // Convenience for a callable: allocates, and carries the poster's context.
+  // Convenience for a callable: allocates, and carries the poster's context. What it throws goes to
+  // the log.
   template <class Fn>
     requires std::invocable<std::decay_t<Fn>&>
   void Post(Fn&& fn);
 
-  // Arms or disarms a timer. Only on the loop's thread. Disarm of a timer that is not armed is fine.
+  // Arms or disarms a timer. Only on the loop's thread. Arming an armed timer moves it; disarming
+  // one that is not armed is fine. A timer never fires before its time, nor within Arm().
   virtual void Arm(LoopTimer* timer, Deadline when) noexcept = 0;
   virtual void Disarm(LoopTimer* timer) noexcept = 0;
 
@@ -95,8 +101,43 @@ class Loop {
 };
 
 namespace internal {
+
 inline constinit thread_local Loop* tls_loop = nullptr;
-}
+
+// What a loop's thread is doing, for the watchdog; null where there is none.
+struct LoopPulse;
+inline constinit thread_local LoopPulse* tls_pulse = nullptr;
+void NameRunningContext(const Context* context) noexcept;
+
+// Names, for the watchdog, the code that runs on this thread until the end of the scope, and in the
+// current context from now on. Dispatchers make one around the start of a handler. The name must
+// outlive the loops. Costs a test when there is no watchdog. Not across a co_await.
+class [[nodiscard]] RunningScope final {
+ public:
+  explicit RunningScope(std::string_view name) noexcept {
+    if (tls_context != nullptr) tls_context->set_running_name(name);
+    if (tls_pulse != nullptr) [[unlikely]] {
+      Begin(name);
+    }
+  }
+  ~RunningScope() {
+    if (pulse_ != nullptr) [[unlikely]] {
+      End();
+    }
+  }
+  RunningScope(const RunningScope&) = delete;
+  RunningScope& operator=(const RunningScope&) = delete;
+
+ private:
+  void Begin(std::string_view name) noexcept;
+  void End() noexcept;
+  LoopPulse* pulse_ = nullptr;
+  std::string_view previous_;
+  bool opened_ = false;
+};
+
+}  // namespace internal
+
 inline Loop* Loop::Current() noexcept { return internal::tls_loop; }
 inline Loop* Loop::SetCurrent(Loop* loop) noexcept {
   return std::exchange(internal::tls_loop, loop);
@@ -106,8 +147,8 @@ inline Loop* Loop::SetCurrent(Loop* loop) noexcept {
 class LoopPool final {
  public:
   struct Options {
-    std::size_t threads = 0;          // 0: one per core
-    std::string name = "rookery";     // thread names: name-0, name-1, ...
+    std::size_t threads = 0;       // 0: one per core
+    std::string name = "rookery";  // thread names: name-0, name-1, ...
     // A handler that holds a loop longer than this is named in the log by the watchdog; zero: off.
     std::chrono::milliseconds watchdog{0};
   };
@@ -121,7 +162,9 @@ class LoopPool final {
   [[nodiscard]] Loop& operator[](std::size_t index) noexcept;
   // The current loop if it is one of these, else the next in turn.
   [[nodiscard]] Loop& Pick() noexcept;
-  // Lets posted work finish, then ends the threads. Pending timers and waits are dropped. Idempotent.
+  // Lets posted work finish, then ends the threads. Pending timers and waits are dropped, and what
+  // is posted later never runs; the Loops themselves live until the pool is destroyed. Not from one
+  // of its own loops. Idempotent.
   void Stop() noexcept;
 
  private:
@@ -129,7 +172,8 @@ class LoopPool final {
   std::unique_ptr<Impl> impl_;
 };
 
-// ---- implementation -------------------------------------------------------------------------
+// ---- implementation
+// -------------------------------------------------------------------------
 
 template <class Fn>
   requires std::invocable<std::decay_t<Fn>&>
@@ -139,7 +183,11 @@ void Loop::Post(Fn&& fn) {
         : LoopWork([](LoopWork* self) noexcept {
             const std::unique_ptr<Work> work(static_cast<Work*>(self));
             const ContextScope scope(work->context.get());
-            work->function();
+            try {
+              work->function();
+            } catch (...) {
+              internal::ReportUnhandled("a function posted to a loop", std::current_exception());
+            }
           }),
           function(std::forward<Fn>(f)),
           context(Context::Current()) {}

@@ -1,8 +1,7 @@
 // Stream<T>: an async generator. The consumer pulls, so a slow consumer slows the producer.
 //
 //   rookery::Stream<Event> Watch(Topic& topic) {
-//     auto changes = topic.Changes();
-//     while (auto event = co_await changes.Next()) ...      // g++ 12: see below
+//     for (int i = 0; i < topic.size(); ++i) co_yield topic.event(i);
 //   }
 //
 //   for (;;) {
@@ -11,9 +10,9 @@
 //     Use(*event);
 //   }
 //
-// Next() runs the producer until its next co_yield, its end or its failure. Dropping a Stream between
-// two Next() destroys the producer where it stands (its locals' destructors run). A producer may
-// co_await anything, and fails with `co_await rookery::Fail(status)` or by throwing.
+// Next() runs the producer until its next co_yield, its end or its failure. Dropping a Stream
+// between two Next() destroys the producer where it stands (its locals' destructors run). A
+// producer may co_await anything, and fails with `co_await rookery::Fail(status)` or by throwing.
 #ifndef ROOKERY_RUNTIME_STREAM_H_
 #define ROOKERY_RUNTIME_STREAM_H_
 
@@ -46,12 +45,12 @@ class StreamPromiseBase : public TaskPromiseBase {
   }
   void unhandled_exception() noexcept {
     current_ = nullptr;
-    TaskPromiseBase::unhandled_exception();
+    SetException(std::current_exception());
   }
   [[nodiscard]] bool finished() const noexcept { return outcome_ != Outcome::kNone; }
   // Throws if the producer failed.
   void ThrowIfFailed() {
-    if (outcome_ == Outcome::kStatus || outcome_ == Outcome::kException) [[unlikely]] {
+    if (failed()) [[unlikely]] {
       Rethrow();
     }
   }
@@ -69,7 +68,7 @@ class StreamPromise final : public StreamPromiseBase {
    public:
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<StreamPromise> handle) noexcept {
-      FinishNested(handle, handle.promise().continuation_);
+      handle.promise().Complete(handle);
     }
     void await_resume() const noexcept {}
   };
@@ -80,7 +79,7 @@ class StreamPromise final : public StreamPromiseBase {
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<StreamPromise> handle) noexcept {
       handle.promise().current_ = std::addressof(value_);
-      FinishNested(handle, handle.promise().continuation_);
+      handle.promise().Complete(handle);
     }
     void await_resume() const noexcept {}
 
@@ -122,7 +121,8 @@ class AdvanceAwaitable : public NativeAwaitable {
 template <class T>
 class [[nodiscard]] Stream final {
  public:
-  static_assert(std::is_object_v<T> && !std::is_const_v<T>, "Stream<T>: T must be a plain object type");
+  static_assert(std::is_object_v<T> && !std::is_const_v<T>,
+                "Stream<T>: T must be a plain object type");
   using promise_type = internal::StreamPromise<T>;
   using value_type = T;
 

@@ -7,8 +7,8 @@
 //   }
 //   absl::StatusOr<Order> order = co_await rookery::AsStatusOr(Load(id));   // never throws
 //
-// A Task does nothing until awaited, and is awaited once, as an rvalue. Awaits that complete at once
-// use constant stack however many there are. The frame is one allocation, recycled per thread.
+// A Task does nothing until awaited, and is awaited once, as an rvalue. Awaits that complete at
+// once use constant stack however many there are. The frame is one allocation, recycled per thread.
 //
 // On g++ 12 keep co_await out of the conditions of if, while, for and switch, and keep lambdas with
 // captures, aggregates and braces out of the expression that awaits: bind them to a name first.
@@ -36,6 +36,8 @@ class Task;
 
 namespace internal {
 
+class TaskPromiseBase;
+
 template <class T>
 struct IsStatusOr : std::false_type {};
 template <class T>
@@ -43,8 +45,27 @@ struct IsStatusOr<absl::StatusOr<T>> : std::true_type {};
 
 enum class Outcome : unsigned char { kNone, kValue, kStatus, kException };
 
-// Throws what a failed coroutine holds.
-[[noreturn]] void ThrowStatus(absl::Status status);
+template <class T>
+struct StatusOrFor {
+  using type = absl::StatusOr<T>;
+};
+template <>
+struct StatusOrFor<void> {
+  using type = absl::Status;
+};
+template <>
+struct StatusOrFor<absl::Status> {
+  using type = absl::Status;
+};
+template <class T>
+struct StatusOrFor<absl::StatusOr<T>> {
+  using type = absl::StatusOr<T>;
+};
+
+template <class A>
+struct IsTask : std::false_type {};
+template <class T>
+struct IsTask<Task<T>> : std::true_type {};
 
 // What the promises of Task share, whatever T is.
 class TaskPromiseBase : public FrameBase {
@@ -55,70 +76,92 @@ class TaskPromiseBase : public FrameBase {
     bool await_ready() noexcept { return false; }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) noexcept {
-      FinishNested(handle, handle.promise().continuation_);
+      handle.promise().Complete(handle);
     }
     void await_resume() noexcept {}
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
 
-  void unhandled_exception() noexcept {
-    ::new (&exception_) std::exception_ptr(std::current_exception());
-    outcome_ = Outcome::kException;
-  }
-
   class FailAwaiter {
    public:
-    explicit FailAwaiter(absl::Status status) noexcept : status_(std::move(status)) {}
+    explicit FailAwaiter(FailRequest request) noexcept : request_(std::move(request)) {}
     bool await_ready() noexcept { return false; }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) noexcept {
-      handle.promise().SetStatus(std::move(status_));
-      FinishNested(handle, handle.promise().continuation_);
+      handle.promise().SetFailure(std::move(request_));
+      handle.promise().Complete(handle);
     }
     void await_resume() noexcept {}
 
    private:
-    absl::Status status_;
+    FailRequest request_;
   };
   FailAwaiter await_transform(FailRequest request) noexcept {
-    return FailAwaiter(std::move(request.status));
+    return FailAwaiter(std::move(request));
   }
   template <class A>
   decltype(auto) await_transform(A&& awaitable) {
-    if constexpr (Native<A>) {
-      return std::forward<A>(awaitable);
+    using Plain = std::remove_cvref_t<A>;
+    static_assert(!IsTask<Plain>::value || !std::is_lvalue_reference_v<A>,
+                  "a Task is awaited once, as an rvalue: write co_await std::move(task)");
+    if constexpr (Native<A> && requires { std::forward<A>(awaitable).operator co_await(); }) {
+      return std::forward<A>(awaitable).operator co_await();
+    } else if constexpr (Native<A>) {
+      return AwaiterRef<std::remove_reference_t<A>>(&awaitable);
     } else {
       return ForeignAwaiter<A>(std::forward<A>(awaitable));
     }
   }
 
-  void SetStatus(absl::Status status) noexcept {
-    if (status.ok()) status = absl::InternalError("a coroutine failed with an OK status");
-    ::new (&status_) absl::Status(std::move(status));
-    outcome_ = Outcome::kStatus;
-  }
+  // Whoever awaits: a coroutine, or a function (of the framework: see start.h).
   void set_continuation(std::coroutine_handle<> continuation) noexcept {
     continuation_ = continuation;
   }
+  using DoneFunction = void (*)(void* argument, TaskPromiseBase& promise) noexcept;
+  void set_continuation(DoneFunction function, void* argument) noexcept {
+    on_done_ = function;
+    continuation_ = std::coroutine_handle<>::from_address(argument);
+  }
+
   [[nodiscard]] Outcome outcome() const noexcept { return outcome_; }
+  [[nodiscard]] bool failed() const noexcept {
+    return outcome_ == Outcome::kStatus || outcome_ == Outcome::kException;
+  }
   // Call only when outcome() says so.
   [[nodiscard]] absl::Status& status() noexcept { return status_; }
   [[nodiscard]] std::exception_ptr& exception() noexcept { return exception_; }
   // The failure as an exception_ptr, for filters; null after a value.
   [[nodiscard]] std::exception_ptr TakeException() noexcept;
+  // The failure as a status; a foreign exception becomes INTERNAL. Call only when failed().
+  [[nodiscard]] absl::Status TakeStatus() noexcept;
+  // The failure, to fail with: co_await promise.TakeFailure(). Call only when failed().
+  [[nodiscard]] FailRequest TakeFailure() noexcept;
 
  protected:
   TaskPromiseBase() noexcept {}
   ~TaskPromiseBase() {
-    if (outcome_ == Outcome::kStatus) status_.~Status();
-    if (outcome_ == Outcome::kException) exception_.~exception_ptr();
+    if (failed()) [[unlikely]] {
+      DropFailure();
+    }
   }
+  // What the coroutine has to say is there: tells whoever awaits it, who may destroy it.
+  void Complete(std::coroutine_handle<> self) noexcept {
+    if (FinishedNested(self)) return;
+    if (on_done_ != nullptr) {
+      on_done_(continuation_.address(), *this);
+    } else {
+      continuation_.resume();
+    }
+  }
+  void SetStatus(absl::Status status) noexcept;
+  void SetException(std::exception_ptr exception) noexcept;
+  void SetFailure(FailRequest request) noexcept;
+  void DropFailure() noexcept;
   // Throws the failure.
   [[noreturn]] void Rethrow();
-  // The failure as a status.
-  [[nodiscard]] absl::Status TakeStatus() noexcept;
 
   std::coroutine_handle<> continuation_;
+  DoneFunction on_done_ = nullptr;
   Outcome outcome_ = Outcome::kNone;
   union {
     absl::Status status_;
@@ -135,32 +178,30 @@ class TaskPromise final : public TaskPromiseBase {
   }
   Task<T> get_return_object() noexcept;
 
+  // A value; or an absl::Status or absl::StatusOr, which fail the task unless T is one itself.
   template <class U = T>
-    requires std::constructible_from<T, U&&>
+    requires(std::constructible_from<T, U &&> ||
+             std::is_same_v<std::remove_cvref_t<U>, absl::Status> ||
+             IsStatusOr<std::remove_cvref_t<U>>::value)
   void return_value(U&& value) {
     using Plain = std::remove_cvref_t<U>;
-    if constexpr (std::is_same_v<Plain, absl::Status> && !std::is_same_v<T, absl::Status> &&
-                  !IsStatusOr<T>::value) {
+    constexpr bool kPlain = !IsStatusOr<T>::value && !std::is_same_v<T, absl::Status>;
+    if constexpr (kPlain && std::is_same_v<Plain, absl::Status>) {
       SetStatus(absl::Status(std::forward<U>(value)));
+    } else if constexpr (kPlain && IsStatusOr<Plain>::value && !std::is_same_v<Plain, T>) {
+      if (value.ok()) {
+        SetValue(*std::forward<U>(value));
+      } else {
+        SetStatus(std::forward<U>(value).status());
+      }
     } else {
-      ::new (&value_) T(std::forward<U>(value));
-      outcome_ = Outcome::kValue;
+      SetValue(std::forward<U>(value));
     }
   }
-  void return_value(absl::Status status)
-    requires(!std::constructible_from<T, absl::Status>)
-  {
-    SetStatus(std::move(status));
-  }
-  void return_value(absl::StatusOr<T> value)
-    requires(!IsStatusOr<T>::value && !std::is_same_v<T, absl::Status>)
-  {
-    if (value.ok()) {
-      ::new (&value_) T(*std::move(value));
-      outcome_ = Outcome::kValue;
-    } else {
-      SetStatus(std::move(value).status());
-    }
+  void unhandled_exception() noexcept {
+    // A destructor of a local may throw after co_return.
+    if (outcome_ == Outcome::kValue) value_.~T();
+    SetException(std::current_exception());
   }
 
   [[nodiscard]] T Take() {
@@ -169,7 +210,7 @@ class TaskPromise final : public TaskPromiseBase {
     }
     return std::move(value_);
   }
-  [[nodiscard]] absl::StatusOr<T> TakeStatusOr() noexcept {
+  [[nodiscard]] typename StatusOrFor<T>::type TakeStatusOr() noexcept {
     if (outcome_ != Outcome::kValue) [[unlikely]] {
       return TakeStatus();
     }
@@ -179,6 +220,12 @@ class TaskPromise final : public TaskPromiseBase {
   [[nodiscard]] T& value() noexcept { return value_; }
 
  private:
+  template <class U>
+  void SetValue(U&& value) {
+    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
+    outcome_ = Outcome::kValue;
+  }
+
   union {
     T value_;
   };
@@ -189,6 +236,7 @@ class TaskPromise<void> final : public TaskPromiseBase {
  public:
   Task<void> get_return_object() noexcept;
   void return_void() noexcept { outcome_ = Outcome::kValue; }
+  void unhandled_exception() noexcept { SetException(std::current_exception()); }
   void Take() {
     if (outcome_ != Outcome::kValue) [[unlikely]] {
       Rethrow();
@@ -233,7 +281,7 @@ class [[nodiscard]] Task final : public internal::NativeAwaitable {
     std::coroutine_handle<promise_type> handle_;
   };
   Awaiter operator co_await() && noexcept { return Awaiter(handle_); }
-  void operator co_await() & = delete;  // await an rvalue: co_await std::move(task)
+  void operator co_await() & = delete;  // A Task is awaited as an rvalue: co_await std::move(task).
 
   // For the framework: the coroutine itself. Ownership stays here, or goes with Release().
   [[nodiscard]] std::coroutine_handle<promise_type> handle() const noexcept { return handle_; }
@@ -271,7 +319,9 @@ class StatusOrAwaitable final : public NativeAwaitable {
     task_.handle().promise().set_continuation(parent);
     return StartNested(task_.handle());
   }
-  auto await_resume() noexcept { return task_.handle().promise().TakeStatusOr(); }
+  typename StatusOrFor<T>::type await_resume() noexcept {
+    return task_.handle().promise().TakeStatusOr();
+  }
 
  private:
   Task<T> task_;
@@ -295,8 +345,12 @@ class CompletionAwaitable final : public NativeAwaitable {
 
 }  // namespace internal
 
-// Awaits `task` and gives absl::StatusOr<T> (absl::Status for Task<void>) instead of throwing.
-// A foreign exception becomes INTERNAL: see StatusFromException.
+// absl::StatusOr<T>; absl::Status for void; a Status or StatusOr as it is.
+template <class T>
+using StatusOrOf = typename internal::StatusOrFor<T>::type;
+
+// Awaits `task` and gives StatusOrOf<T> instead of throwing. A foreign exception becomes INTERNAL:
+// see StatusFromException.
 template <class T>
 [[nodiscard]] internal::StatusOrAwaitable<T> AsStatusOr(Task<T> task) noexcept {
   return internal::StatusOrAwaitable<T>(std::move(task));

@@ -1,0 +1,102 @@
+#include "runtime/fd_set.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/system/error_code.hpp>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "rookery/runtime/loop.h"
+
+namespace rookery::internal {
+
+// One descriptor, registered with the kernel as long as somebody waits on it: its owner may close
+// it as soon as the last wait is over.
+struct FdSet::Registration {
+  explicit Registration(boost::asio::io_context& io) : descriptor(io) {}
+  boost::asio::posix::stream_descriptor descriptor;
+  std::vector<std::shared_ptr<Pending>> waits;
+};
+
+// Outlives its FdWait: Asio's completion comes later than a cancellation.
+struct FdSet::Pending {
+  FdWait* wait;
+  int fd;
+};
+
+FdSet::FdSet(boost::asio::io_context& io, std::function<void(const std::function<void()>&)> around)
+    : io_(io), around_(std::move(around)) {}
+
+FdSet::~FdSet() {
+  for (auto& [fd, registration] : registrations_) {
+    for (const auto& pending : registration->waits) {
+      pending->wait->implementation = nullptr;
+      pending->wait = nullptr;
+    }
+    registration->descriptor.release();
+  }
+}
+
+void FdSet::Wait(int fd, FdEvent event, FdWait* wait) {
+  auto pending = std::make_shared<Pending>(Pending{wait, fd});
+  std::unique_ptr<Registration>& slot = registrations_[fd];
+  if (slot == nullptr) {
+    slot = std::make_unique<Registration>(io_);
+    boost::system::error_code error;
+    slot->descriptor.assign(fd, error);
+    if (error) {
+      // Regular files cannot be polled and are always ready; anything else (EBADF) is for the read
+      // or write that follows to report.
+      slot.reset();
+      registrations_.erase(fd);
+      wait->implementation = pending.get();
+      boost::asio::post(io_, [this, pending] { Finish(pending, true); });
+      return;
+    }
+  }
+  Registration& registration = *slot;
+  registration.waits.push_back(pending);
+  wait->implementation = pending.get();
+  const auto kind = event == FdEvent::kReadable ? boost::asio::posix::descriptor_base::wait_read
+                                                : boost::asio::posix::descriptor_base::wait_write;
+  registration.descriptor.async_wait(kind, [this, pending](const boost::system::error_code& error) {
+    if (pending->wait != nullptr) Finish(pending, !error);
+  });
+}
+
+void FdSet::Finish(const std::shared_ptr<Pending>& pending, bool ready) {
+  FdWait* const wait = std::exchange(pending->wait, nullptr);
+  if (wait == nullptr) return;
+  const auto found = registrations_.find(pending->fd);
+  if (found != registrations_.end()) {
+    std::erase(found->second->waits, pending);
+    if (found->second->waits.empty()) Release(pending->fd);
+  }
+  wait->implementation = nullptr;
+  around_([wait, ready] { wait->done(wait, ready); });
+}
+
+void FdSet::Cancel(FdWait* wait) noexcept {
+  if (wait->implementation == nullptr) return;
+  auto* const pending = static_cast<Pending*>(std::exchange(wait->implementation, nullptr));
+  pending->wait = nullptr;
+  const auto found = registrations_.find(pending->fd);
+  if (found != registrations_.end()) {
+    std::erase_if(found->second->waits,
+                  [pending](const auto& each) { return each.get() == pending; });
+    if (found->second->waits.empty()) Release(found->first);
+  }
+  wait->done(wait, false);
+}
+
+void FdSet::Release(int fd) noexcept {
+  const auto found = registrations_.find(fd);
+  // Ends the operations that cancelled waits left behind, and takes the fd out of the kernel's set.
+  found->second->descriptor.release();
+  registrations_.erase(found);
+}
+
+}  // namespace rookery::internal
