@@ -69,8 +69,8 @@ void Micro::Compare(const std::string& name, const std::string& unit, const Body
 }
 
 void Micro::CompareDifference(const std::string& name, const std::string& unit, const Body& more,
-                              const Body& less, const Body& baseline, double items_per_repetition) {
-  const double scale = NanosecondsPer(unit) * items_per_repetition;
+                              const Body& less, const Body& baseline, double items) {
+  const double scale = NanosecondsPer(unit) * items;
   const int more_repetitions = Repetitions(more);
   const int less_repetitions = Repetitions(less);
   const int baseline_repetitions = Repetitions(baseline);
@@ -79,7 +79,7 @@ void Micro::CompareDifference(const std::string& name, const std::string& unit, 
     const double with = Nanoseconds(more, more_repetitions);
     const double without = Nanoseconds(less, less_repetitions);
     row.ours.push_back((with - without) / scale);
-    row.baseline.push_back(Nanoseconds(baseline, baseline_repetitions) / scale);
+    row.baseline.push_back(Nanoseconds(baseline, baseline_repetitions) / NanosecondsPer(unit));
   }
   rows_.push_back(std::move(row));
 }

@@ -41,10 +41,9 @@ class Micro final {
   void Compare(const std::string& name, const std::string& unit, const Body& ours,
                const Body& baseline, double items_per_repetition = 1);
 
-  // Times the difference between `more` and `less`, which do the same but for one thing: what that
-  // thing costs. The baseline is timed alone.
+  // What one of the `items` by which `more` exceeds `less` costs. The baseline is timed as it is.
   void CompareDifference(const std::string& name, const std::string& unit, const Body& more,
-                         const Body& less, const Body& baseline, double items_per_repetition = 1);
+                         const Body& less, const Body& baseline, double items = 1);
 
   // Adds a row that was counted, not timed.
   void Count(const std::string& name, const std::string& unit, double ours, double baseline);
