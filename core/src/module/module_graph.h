@@ -21,7 +21,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/statusor.h"
 #include "di/container.h"
 #include "rookery/module/module_builder.h"
 
@@ -60,8 +59,7 @@ class ModuleGraph final {
   ModuleGraph(const ModuleGraph&) = delete;
   ModuleGraph& operator=(const ModuleGraph&) = delete;
 
-  // What every module sees unless it sees something nearer: the framework's own providers. Made only
-  // if somebody asks for them.
+  // What every module sees unless it sees something nearer: the framework's own providers.
   void AddBuiltin(ProviderSpec spec);
   // Collects the modules from `root` down.
   void Scan(const ModuleImport& root);
@@ -77,13 +75,11 @@ class ModuleGraph final {
   [[nodiscard]] std::span<const Module> modules() const noexcept { return modules_; }
   [[nodiscard]] Index root() const noexcept { return root_; }
 
-  // The provider that `token` means in `module`; kAbsent if none.
-  [[nodiscard]] Id Find(Index module, const Token& token);
-  // The enhancer of that class in `module`: the module's own provider, or what AddInjectable added.
-  [[nodiscard]] Id FindEnhancer(Index module, const Token& token) const;
+  // The provider (or enhancer) that `token` means in `module`; kAbsent if none.
+  [[nodiscard]] Id Find(Index module, const Token& token) const;
   // The one that `token` means in the whole application: what the root sees, else the only one that
   // any module has. Otherwise NOT_FOUND or FAILED_PRECONDITION with the reason.
-  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(const Token& token);
+  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(const Token& token) const;
   // Adds a class to the root after Resolve, as an injectable; faults come as the status.
   [[nodiscard]] absl::StatusOr<Id> AddLate(const ProviderSpec& spec);
 
@@ -110,7 +106,7 @@ class ModuleGraph final {
                     std::vector<ProviderSpec> dynamics);
   void SetDistances();
   void CollectExports();
-  [[nodiscard]] Candidates Lookup(Index module, const Token& token);
+  [[nodiscard]] Candidates Lookup(Index module, const Token& token) const;
   void ResolveNode(Id id, std::vector<std::string>* faults);
   void ReportCycles();
   [[nodiscard]] std::string Missing(Id id, std::size_t index, const Candidates& found) const;
@@ -126,11 +122,7 @@ class ModuleGraph final {
   absl::flat_hash_map<const void*, bool> visiting_;
   absl::flat_hash_map<const void*, int> count_;  // modules of one class
   absl::flat_hash_map<Token, Candidates> globals_;
-  struct Builtin {
-    ProviderSpec spec;
-    Id id = Container::kAbsent;  // until somebody asks
-  };
-  absl::flat_hash_map<Token, Builtin> builtins_;
+  absl::flat_hash_map<Token, Id> builtins_;
   // Short names to the token they mean, if one only.
   mutable absl::flat_hash_map<std::string, std::vector<Token>> names_;
 };

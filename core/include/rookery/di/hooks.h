@@ -15,7 +15,6 @@
 #ifndef ROOKERY_DI_HOOKS_H_
 #define ROOKERY_DI_HOOKS_H_
 
-#include <cstddef>
 #include <optional>
 #include <string_view>
 #include <type_traits>
