@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "rookery/rpc/call_context.h"
-#include "runtime/abseil_strings.h"
+#include "rpc/abseil_strings.h"
 
 namespace rookery {
 namespace {
@@ -43,7 +43,10 @@ ContextRef MakeClsContext(const ClsRunOptions& options) {
 
 bool Cls::Has(const ContextKeyBase& key) noexcept {
   Context* const context = Context::Current();
-  return context != nullptr && context->FindErased(key) != nullptr;
+  if (context == nullptr) return false;
+  bool has = false;
+  context->ForEach([&](const ContextKeyBase& each, const void*) { has = has || &each == &key; });
+  return has;
 }
 
 std::string_view Cls::Id() {

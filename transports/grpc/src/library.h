@@ -1,0 +1,25 @@
+// gRPC's global state: initialised while anything of ours uses it.
+#ifndef ROOKERY_TRANSPORTS_GRPC_SRC_LIBRARY_H_
+#define ROOKERY_TRANSPORTS_GRPC_SRC_LIBRARY_H_
+
+#include <string_view>
+
+namespace rookery::grpc_adapter {
+
+// Hold one wherever objects of gRPC are held; the first initialises gRPC, the last shuts it down.
+// Nothing happens before the first: a process may fork until then.
+class Library final {
+ public:
+  Library();
+  ~Library();
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+};
+
+enum class Severity { kInfo, kWarning, kError };
+// One line in the application's log.
+void Log(Severity severity, std::string_view text) noexcept;
+
+}  // namespace rookery::grpc_adapter
+
+#endif  // ROOKERY_TRANSPORTS_GRPC_SRC_LIBRARY_H_
