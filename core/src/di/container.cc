@@ -16,7 +16,7 @@ namespace rookery::internal {
 std::string Cause(const absl::Status& status) {
   // What a foreign exception said is for the operator, and start-up has no other reader.
   if (const auto text = status.GetPayload(kExceptionPayload)) {
-    return absl::StrCat("exception: ", std::string(*text));
+    return std::string(*text);
   }
   return absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message());
 }
@@ -207,11 +207,13 @@ std::vector<std::string> Container::Construct(TaskRunner& runner, Deadline deadl
 
 std::vector<std::string> Container::RunHooks(HookPhase phase, std::span<const Id> ids,
                                              ShutdownSignal signal, TaskRunner& runner,
-                                             Deadline deadline, const Describe& describe) {
+                                             Deadline deadline, const Describe& describe,
+                                             std::vector<Id>* failed) {
   const Deadline began = std::chrono::steady_clock::now();
   std::vector<std::string> failures;
   std::vector<Id> running;
-  const auto failed = [&](Id id, const absl::Status& status) {
+  const auto fail = [&](Id id, const absl::Status& status) {
+    if (failed != nullptr) failed->push_back(id);
     failures.push_back(
         absl::StrCat(HookName(phase), " of ", describe(id), " failed: ", Cause(status), "."));
   };
@@ -233,20 +235,21 @@ std::vector<std::string> Container::RunHooks(HookPhase phase, std::span<const Id
       runner.Start(id, *std::move(result.status_task), deadline);
       running.push_back(id);
     } else if (!result.status.ok()) {
-      failed(id, result.status);
+      fail(id, result.status);
     }
   }
   while (!running.empty()) {
     const std::optional<TaskRunner::Done> done = runner.Wait(deadline);
     if (!done.has_value()) {
       for (const Id id : running) {
+        if (failed != nullptr) failed->push_back(id);
         failures.push_back(absl::StrCat(HookName(phase), " of ", describe(id),
                                         " has not ended within ", Missed(deadline, began), "."));
       }
       break;
     }
     std::erase(running, static_cast<Id>(done->key));
-    if (!done->status.ok()) failed(static_cast<Id>(done->key), done->status);
+    if (!done->status.ok()) fail(static_cast<Id>(done->key), done->status);
   }
   return failures;
 }

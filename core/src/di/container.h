@@ -67,10 +67,11 @@ class Container final {
   [[nodiscard]] std::uint32_t level(Id id) const noexcept { return nodes_[id].level; }
 
   // Runs one hook of all `ids` (those that have it) at the same time; waits for all. Each failure is
-  // a line. `done`, if given, hears of those that succeeded or have no such hook.
+  // a line; `failed`, if not null, is told which nodes they were.
   [[nodiscard]] std::vector<std::string> RunHooks(HookPhase phase, std::span<const Id> ids,
                                                   ShutdownSignal signal, TaskRunner& runner,
-                                                  Deadline deadline, const Describe& describe);
+                                                  Deadline deadline, const Describe& describe,
+                                                  std::vector<Id>* failed = nullptr);
 
   // Drops the instances, last made first. The destructor does it too.
   void Destroy() noexcept;

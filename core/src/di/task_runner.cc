@@ -76,18 +76,20 @@ TaskRunner::TaskRunner(Loops loops, std::shared_ptr<void> keep)
   state_->context = ContextRef::Adopt(Context::NewChild(nullptr));
 }
 
-TaskRunner::~TaskRunner() {
-  if (pending_ == 0) return;
+bool TaskRunner::Settle() {
+  if (pending_ == 0) return true;
   Cancel(absl::CancelledError("the application gave up waiting"));
   const Deadline deadline = std::chrono::steady_clock::now() + kCancelGrace;
   while (pending_ > 0 && Wait(deadline).has_value()) {
   }
-  if (pending_ == 0) return;
+  if (pending_ == 0) return true;
   // Whatever these tasks may still touch has to stay; the fault itself was reported as a missed
   // deadline.
   state_->keep = std::move(keep_);
   state_->loops = std::move(loops_);
   std::make_unique<std::shared_ptr<State>>(state_).release();  // NOLINT: leaked on purpose
+  pending_ = 0;
+  return false;
 }
 
 template <class T>

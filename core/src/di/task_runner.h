@@ -37,8 +37,7 @@ class TaskRunner final {
 
   // `loops` is asked for at the first Start; `keep` is kept alive by tasks that are abandoned.
   TaskRunner(Loops loops, std::shared_ptr<void> keep);
-  // Cancels what still runs, gives it a moment, then abandons it.
-  ~TaskRunner();
+  ~TaskRunner() { Settle(); }
   TaskRunner(const TaskRunner&) = delete;
   TaskRunner& operator=(const TaskRunner&) = delete;
 
@@ -53,6 +52,9 @@ class TaskRunner final {
   [[nodiscard]] std::size_t pending() const noexcept { return pending_; }
   // Cancels all that run.
   void Cancel(absl::Status reason);
+  // Cancels what still runs and gives it a moment. False: some of it ignores even that, and was
+  // abandoned. The destructor does the same.
+  bool Settle();
 
  private:
   struct State;

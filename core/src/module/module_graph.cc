@@ -59,7 +59,7 @@ std::string JoinNames(const std::vector<std::string>& names) {
 
 void ModuleGraph::AddBuiltin(ProviderSpec spec) {
   const Token token = spec.token;
-  builtins_[token] = container_->Add(std::move(spec), kBuiltinModule);
+  builtins_[token].spec = std::move(spec);
 }
 
 void ModuleGraph::Scan(const ModuleImport& root) {
@@ -214,6 +214,10 @@ void ModuleGraph::AddInjectable(Index module, const ProviderSpec& spec) {
 
 void ModuleGraph::Override(const ProviderSpec& spec) {
   bool found = false;
+  if (const auto it = builtins_.find(spec.token); it != builtins_.end()) {
+    it->second.spec = spec;
+    found = true;
+  }
   for (Id id = 0; id < container_->size(); ++id) {
     ProviderSpec& old = container_->spec(id);
     if (!(old.token == spec.token)) continue;
@@ -304,7 +308,7 @@ void ModuleGraph::CollectExports() {
   }
 }
 
-ModuleGraph::Candidates ModuleGraph::Lookup(Index index, const Token& token) const {
+ModuleGraph::Candidates ModuleGraph::Lookup(Index index, const Token& token) {
   Candidates found;
   found.from = index;
   if (index != kBuiltinModule) {
@@ -327,7 +331,12 @@ ModuleGraph::Candidates ModuleGraph::Lookup(Index index, const Token& token) con
     if (found.id != Container::kAbsent) return found;
     if (const auto it = globals_.find(token); it != globals_.end()) return it->second;
   }
-  if (const auto it = builtins_.find(token); it != builtins_.end()) found.id = it->second;
+  if (const auto it = builtins_.find(token); it != builtins_.end()) {
+    if (it->second.id == Container::kAbsent) {
+      it->second.id = container_->Add(it->second.spec, kBuiltinModule);
+    }
+    found.id = it->second.id;
+  }
   return found;
 }
 
@@ -343,14 +352,20 @@ void ModuleGraph::ResolveNode(Id id, std::vector<std::string>* faults) {
   }
 }
 
-ModuleGraph::Id ModuleGraph::Find(Index index, const Token& token) const {
-  const Candidates found = Lookup(index, token);
-  if (found.id != Container::kAbsent || index == kBuiltinModule) return found.id;
-  const auto it = modules_[index].injectables.find(token);
-  return it == modules_[index].injectables.end() ? Container::kAbsent : it->second;
+ModuleGraph::Id ModuleGraph::Find(Index index, const Token& token) {
+  return Lookup(index, token).id;
 }
 
-absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(const Token& token) const {
+ModuleGraph::Id ModuleGraph::FindEnhancer(Index index, const Token& token) const {
+  const Module& module = modules_[index];
+  if (const auto own = module.by_token.find(token); own != module.by_token.end()) {
+    return own->second;
+  }
+  const auto it = module.injectables.find(token);
+  return it == module.injectables.end() ? Container::kAbsent : it->second;
+}
+
+absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(const Token& token) {
   const Candidates seen = Lookup(root_, token);
   if (seen.id != Container::kAbsent && !seen.other.has_value()) return seen.id;
   std::vector<Id> all;
@@ -376,7 +391,7 @@ absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(const Token& token) co
 }
 
 absl::StatusOr<ModuleGraph::Id> ModuleGraph::AddLate(const ProviderSpec& spec) {
-  if (const Id known = Find(root_, spec.token); known != Container::kAbsent) return known;
+  if (const Id known = FindEnhancer(root_, spec.token); known != Container::kAbsent) return known;
   names_.clear();
   const Id id = container_->Add(spec, root_);
   modules_[root_].injectables.emplace(spec.token, id);

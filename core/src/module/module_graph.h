@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "di/container.h"
 #include "rookery/module/module_builder.h"
 
@@ -59,7 +60,8 @@ class ModuleGraph final {
   ModuleGraph(const ModuleGraph&) = delete;
   ModuleGraph& operator=(const ModuleGraph&) = delete;
 
-  // What every module sees unless it sees something nearer: the framework's own providers.
+  // What every module sees unless it sees something nearer: the framework's own providers. Made only
+  // if somebody asks for them.
   void AddBuiltin(ProviderSpec spec);
   // Collects the modules from `root` down.
   void Scan(const ModuleImport& root);
@@ -75,11 +77,13 @@ class ModuleGraph final {
   [[nodiscard]] std::span<const Module> modules() const noexcept { return modules_; }
   [[nodiscard]] Index root() const noexcept { return root_; }
 
-  // The provider (or enhancer) that `token` means in `module`; kAbsent if none.
-  [[nodiscard]] Id Find(Index module, const Token& token) const;
+  // The provider that `token` means in `module`; kAbsent if none.
+  [[nodiscard]] Id Find(Index module, const Token& token);
+  // The enhancer of that class in `module`: the module's own provider, or what AddInjectable added.
+  [[nodiscard]] Id FindEnhancer(Index module, const Token& token) const;
   // The one that `token` means in the whole application: what the root sees, else the only one that
   // any module has. Otherwise NOT_FOUND or FAILED_PRECONDITION with the reason.
-  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(const Token& token) const;
+  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(const Token& token);
   // Adds a class to the root after Resolve, as an injectable; faults come as the status.
   [[nodiscard]] absl::StatusOr<Id> AddLate(const ProviderSpec& spec);
 
@@ -106,7 +110,7 @@ class ModuleGraph final {
                     std::vector<ProviderSpec> dynamics);
   void SetDistances();
   void CollectExports();
-  [[nodiscard]] Candidates Lookup(Index module, const Token& token) const;
+  [[nodiscard]] Candidates Lookup(Index module, const Token& token);
   void ResolveNode(Id id, std::vector<std::string>* faults);
   void ReportCycles();
   [[nodiscard]] std::string Missing(Id id, std::size_t index, const Candidates& found) const;
@@ -122,7 +126,11 @@ class ModuleGraph final {
   absl::flat_hash_map<const void*, bool> visiting_;
   absl::flat_hash_map<const void*, int> count_;  // modules of one class
   absl::flat_hash_map<Token, Candidates> globals_;
-  absl::flat_hash_map<Token, Id> builtins_;
+  struct Builtin {
+    ProviderSpec spec;
+    Id id = Container::kAbsent;  // until somebody asks
+  };
+  absl::flat_hash_map<Token, Builtin> builtins_;
   // Short names to the token they mean, if one only.
   mutable absl::flat_hash_map<std::string, std::vector<Token>> names_;
 };

@@ -15,6 +15,7 @@
 #ifndef ROOKERY_DI_HOOKS_H_
 #define ROOKERY_DI_HOOKS_H_
 
+#include <cstddef>
 #include <optional>
 #include <string_view>
 #include <type_traits>

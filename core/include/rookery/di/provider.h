@@ -321,7 +321,8 @@ template <class As, class F>
         "be moved out of the container: take T&, const T& or std::shared_ptr<T>");
   } else if constexpr (std::is_reference_v<internal::FactoryValue<Plain>> ||
                        std::is_void_v<internal::FactoryValue<Plain>> ||
-                       std::is_pointer_v<internal::FactoryValue<Plain>>) {
+                       (std::is_pointer_v<internal::FactoryValue<Plain>> &&
+                        !std::is_same_v<internal::FactoryValue<Plain>, const char*>)) {
     static_assert(!std::is_same_v<F, F>,
                   "rookery: ProvideFactory: the function must return T, std::unique_ptr<T>, "
                   "std::shared_ptr<T>, or absl::StatusOr or rookery::Task of these");

@@ -55,6 +55,10 @@ class ClientStream {
   // Sends a message and waits until the transport will take the next (flow control). False when the
   // call has ended meanwhile: read on for its status.
   [[nodiscard]] virtual Task<bool> Write(const google::protobuf::Message& message) = 0;
+  // The same for a message that the caller has no more use for: it may be moved from.
+  [[nodiscard]] virtual Task<bool> WriteMoved(google::protobuf::Message& message) {
+    return Write(message);
+  }
   // No more messages from us.
   [[nodiscard]] virtual Task<void> WritesDone() = 0;
   // The next message, or false when the peer sends no more; then Finish() says how it ended.
@@ -73,6 +77,9 @@ class Channel {
   [[nodiscard]] virtual std::string_view transport() const noexcept = 0;
   [[nodiscard]] virtual std::string target() const = 0;
   [[nodiscard]] virtual ConnectionState state() const noexcept = 0;
+  // True: the peer reads trace, request id and baggage from the caller's context itself, so core does
+  // not write them into OutgoingCall::metadata.
+  [[nodiscard]] virtual bool in_process() const noexcept { return false; }
 
   // A unary call or an event (response is then ignored). Completes by the deadline, or when
   // `call.cancel` fires, whatever the peer does. Fails with the peer's status, details included.

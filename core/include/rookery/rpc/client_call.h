@@ -1,6 +1,6 @@
 // One outgoing call: what the templates of generated.h stand on, without any message's type.
 //
-//   ClientCall call(channel, method, std::move(options));     // options and current context merged
+//   ClientCall call(channel, method, std::move(options));      // options and current context merged
 //   Task<void> sent = call.Unary(request, /*owned=*/false, reply);
 //   TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
 //   absl::Status status = call.End(done);                      // CallInfo is filled in
@@ -8,24 +8,56 @@
 #define ROOKERY_RPC_CLIENT_CALL_H_
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "rookery/rpc/channel.h"
 #include "rookery/rpc/client.h"
 #include "rookery/rpc/descriptor.h"
 #include "rookery/rpc/message.h"
+#include "rookery/runtime/cancel.h"
 #include "rookery/runtime/task.h"
 
 namespace rookery::internal {
+
+// A call's options merged with the current context: the earlier deadline, both cancellations, and,
+// unless the channel stays within the process, trace, baggage and request id as metadata.
+class PreparedCall final {
+ public:
+  PreparedCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
+               CallOptions options);
+  PreparedCall(const PreparedCall&) = delete;
+  PreparedCall& operator=(const PreparedCall&) = delete;
+  ~PreparedCall();
+
+  // Why the call need not be sent at all: it is cancelled or too late already, or has no channel.
+  [[nodiscard]] const absl::Status& refusal() const noexcept { return refusal_; }
+  [[nodiscard]] Channel& channel() noexcept { return *channel_; }
+  [[nodiscard]] OutgoingCall& outgoing() noexcept { return outgoing_; }
+  // Fills in the CallInfo that the options asked for.
+  void FillInfo() noexcept;
+
+ private:
+  // Fires when either of two tokens does.
+  class EitherCancelled;
+
+  std::shared_ptr<Channel> channel_;
+  OutgoingCall outgoing_;
+  CallInfo* info_;
+  std::string compression_;
+  absl::Status refusal_;
+  std::unique_ptr<EitherCancelled> either_;
+};
 
 // A unary call or an event. Lives in the frame of the coroutine that makes the call. A null channel
 // fails with FAILED_PRECONDITION.
 class ClientCall final {
  public:
-  ClientCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method, CallOptions options);
+  ClientCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method, CallOptions options)
+      : prepared_(std::move(channel), method, std::move(options)) {}
   ClientCall(const ClientCall&) = delete;
   ClientCall& operator=(const ClientCall&) = delete;
-  ~ClientCall();
 
   // Makes the call. `request` may be moved from if `owned`. All outlive the task.
   [[nodiscard]] Task<void> Unary(const google::protobuf::Message& request, bool owned,
@@ -34,13 +66,11 @@ class ClientCall final {
   [[nodiscard]] absl::Status End(TaskPromiseBase& done) noexcept;
 
  private:
-  std::shared_ptr<Channel> channel_;
-  OutgoingCall call_;
-  CallInfo* info_;
+  PreparedCall prepared_;
 };
 
-// A streaming call. Its destructor cancels a call that has not ended; a pump that is still running
-// ends by itself.
+// A streaming call. Its destructor cancels a call that has not ended; a pump that is still running is
+// cancelled and ends by itself.
 class StreamingCall final {
  public:
   StreamingCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
@@ -60,7 +90,13 @@ class StreamingCall final {
   [[nodiscard]] Task<absl::Status> Finish();
 
  private:
-  struct State;  // shared with the pump
+  struct State;      // shared with the pump
+  struct PumpState;  // the pump's own
+  [[nodiscard]] static Task<void> Send(std::shared_ptr<State> state,
+                                       const google::protobuf::Message* request, bool owned);
+  [[nodiscard]] static Task<void> RunPump(State* state, Response requests);
+  [[nodiscard]] static Task<absl::Status> FinishState(std::shared_ptr<State> state);
+
   std::shared_ptr<State> state_;
 };
 

@@ -24,9 +24,6 @@
 
 namespace rookery {
 
-class MethodInfo;           // pipeline/execution_context.h
-class MethodStats;          // rpc/stats.h
-
 // A method with its pipeline, compiled. Immutable after start-up; shared by all loops.
 class Handler {
  public:
@@ -61,9 +58,11 @@ class HandlerRegistry {
  public:
   virtual ~HandlerRegistry() = default;
 
-  // By "/package.Service/Method" or pattern; null if there is none.
+  // By "/package.Service/Method" or pattern; null if there is none. Several handlers of one event are
+  // found as one, which runs them all.
   [[nodiscard]] virtual const Handler* Find(std::string_view full_name) const = 0;
-  // All of them, in the order registered.
+  // All of them by full name, in the order registered. Transports that route by pattern subscribe to
+  // each descriptor's pattern once, and deliver what comes to Find(pattern).
   [[nodiscard]] virtual std::span<const Handler* const> all() const = 0;
   // A refusal that never reached a handler (unknown method, over a limit, malformed message): counts
   // and logs it. `method` may be whatever the peer sent.

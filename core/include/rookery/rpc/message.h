@@ -4,11 +4,28 @@
 //   rookery::Response response = co_await next();
 //   if (auto* order = response.As<Order>()) order->set_note("seen");
 //   co_return response;
+//
+// A stream is pulled; to change one, wrap it in a coroutine of the same kind:
+//
+//   rookery::Stream<Order> Stamp(rookery::Response inner) {
+//     for (;;) {
+//       google::protobuf::Message* const message = co_await inner.Next();
+//       if (message == nullptr) break;
+//       auto& order = static_cast<Order&>(*message);
+//       order.set_note("seen");
+//       co_yield std::move(order);
+//     }
+//   }
+//   ...
+//   co_return rookery::Response::Of(Stamp(std::move(response)));
 #ifndef ROOKERY_RPC_MESSAGE_H_
 #define ROOKERY_RPC_MESSAGE_H_
 
 #include <coroutine>
+#include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include <google/protobuf/message.h>
@@ -18,6 +35,23 @@
 
 namespace rookery {
 
+namespace internal {
+
+struct ResponseAccess;
+
+// `message` as M if that is exactly its type, else null: what dynamic_cast does for generated
+// classes, which are final, at a fraction of the price.
+template <class M>
+[[nodiscard]] M* MessageAs(google::protobuf::Message* message) noexcept {
+  if constexpr (std::is_same_v<M, google::protobuf::Message>) {
+    return message;
+  } else {
+    return message != nullptr && typeid(*message) == typeid(M) ? static_cast<M*>(message) : nullptr;
+  }
+}
+
+}  // namespace internal
+
 // Where the messages of a request stream come from: implemented by transports.
 class MessageSource {
  public:
@@ -26,7 +60,8 @@ class MessageSource {
   [[nodiscard]] virtual Task<bool> Read(google::protobuf::Message& into) = 0;
 };
 
-// What a handler is given: one message, or a source of them.
+// What a handler is given: one message, or a source of them. Does not own the message it is made
+// with. Not thread-safe.
 class Request final {
  public:
   // A message that stays where it is. `owned`: the pipeline may change it in place; otherwise
@@ -40,14 +75,18 @@ class Request final {
 
   // The message; null for a stream.
   [[nodiscard]] const google::protobuf::Message* message() const noexcept { return message_; }
-  // The message, to change.
+  // The message, to change; null for a stream. What was given out before may be another message.
   [[nodiscard]] google::protobuf::Message* Mutable();
   // As M, or null if it is of another type or a stream.
   template <class M>
   [[nodiscard]] const M* As() const noexcept {
-    return dynamic_cast<const M*>(message_);
+    return internal::MessageAs<M>(const_cast<google::protobuf::Message*>(message_));
   }
+  [[nodiscard]] bool is_stream() const noexcept { return source_ != nullptr; }
+  // Null unless it is a stream.
   [[nodiscard]] MessageSource* source() const noexcept { return source_; }
+  // Puts another source, usually one that wraps the present one, in its place; it must outlive the
+  // request's use.
   void set_source(MessageSource* source) noexcept { source_ = source; }
 
  private:
@@ -57,7 +96,7 @@ class Request final {
   std::unique_ptr<google::protobuf::Message> copy_;
 };
 
-// A stream of messages with the type erased: pulls from a Stream<T>, or from another MessageStream.
+// A stream of messages with the type erased, for those who do not have a Stream<T> to give.
 class MessageStream {
  public:
   virtual ~MessageStream() = default;
@@ -66,39 +105,67 @@ class MessageStream {
   [[nodiscard]] virtual Task<google::protobuf::Message*> Next() = 0;
 };
 
-// What a handler gives back: nothing (events), one message, or a stream of them. Move-only.
+// What a handler gives back: nothing (events), one message, or a stream of them. Move-only. Not
+// thread-safe.
 class Response final {
  public:
-  Response() noexcept = default;                                        // nothing
+  Response() noexcept = default;  // nothing
   explicit Response(std::unique_ptr<google::protobuf::Message> message) noexcept;
-  explicit Response(std::unique_ptr<MessageStream> stream) noexcept;
+  explicit Response(std::unique_ptr<MessageStream> stream);
   template <class M>
+    requires std::is_base_of_v<google::protobuf::Message, M>
   [[nodiscard]] static Response Of(M message) {
-    return Response(std::make_unique<M>(std::move(message)));
+    return Response(std::unique_ptr<google::protobuf::Message>(
+        std::make_unique<M>(std::move(message))));
+  }
+  template <class T>
+  [[nodiscard]] static Response Of(Stream<T> stream) {
+    return Adopt(std::move(stream));
   }
   // Takes over a coroutine whose result the message is: no copy, no move.
   [[nodiscard]] static Response Adopt(std::coroutine_handle<> frame,
-                                      google::protobuf::Message* message) noexcept;
+                                      google::protobuf::Message* message) noexcept {
+    Response response;
+    response.message_ = message;
+    response.frame_ = frame;
+    response.kind_ = Kind::kAdopted;
+    return response;
+  }
   // Takes over the generator of a stream.
   template <class T>
   [[nodiscard]] static Response Adopt(Stream<T> stream);
-  Response(Response&& other) noexcept;
-  Response& operator=(Response&& other) noexcept;
-  ~Response();
-
-  [[nodiscard]] bool has_message() const noexcept { return message_ != nullptr; }
-  [[nodiscard]] bool has_stream() const noexcept { return promise_ != nullptr; }
-  // Null for events and streams.
-  [[nodiscard]] google::protobuf::Message* message() const noexcept { return message_; }
-  // As M, or null.
-  template <class M>
-  [[nodiscard]] M* As() const noexcept {
-    return dynamic_cast<M*>(message_);
+  Response(Response&& other) noexcept
+      : message_(std::exchange(other.message_, nullptr)),
+        frame_(std::exchange(other.frame_, {})),
+        extra_(std::move(other.extra_)),
+        kind_(std::exchange(other.kind_, Kind::kNothing)) {}
+  Response& operator=(Response&& other) noexcept {
+    if (this != &other) {
+      Reset();
+      message_ = std::exchange(other.message_, nullptr);
+      frame_ = std::exchange(other.frame_, {});
+      extra_ = std::move(other.extra_);
+      kind_ = std::exchange(other.kind_, Kind::kNothing);
+    }
+    return *this;
+  }
+  ~Response() {
+    if (kind_ != Kind::kNothing || extra_ != nullptr) Reset();
   }
 
-  // The next message of a stream in place (valid until the next call), or null at its end; throws
-  // what the producer failed with. To change a stream, wrap it: Response(std::make_unique<Mine>(...)).
-  // Allocates nothing for a handler's own stream.
+  [[nodiscard]] bool has_message() const noexcept { return message_ != nullptr; }
+  [[nodiscard]] bool has_stream() const noexcept { return kind_ == Kind::kStream; }
+  // Null for events and streams.
+  [[nodiscard]] google::protobuf::Message* message() const noexcept { return message_; }
+  // As M, or null if it is of another type, or no message.
+  template <class M>
+  [[nodiscard]] M* As() const noexcept {
+    return internal::MessageAs<M>(message_);
+  }
+
+  // The next message of a stream in place (valid until the next call), or null at its end (and for
+  // whatever is no stream); throws what the producer failed with. Allocates nothing for a handler's
+  // own stream.
   class NextAwaitable final : public internal::AdvanceAwaitable {
    public:
     using Upcast = google::protobuf::Message* (*)(void* value) noexcept;
@@ -113,30 +180,73 @@ class Response final {
    private:
     Upcast upcast_;
   };
-  [[nodiscard]] NextAwaitable Next() noexcept { return NextAwaitable(frame_, promise_, upcast_); }
+  [[nodiscard]] NextAwaitable Next() noexcept {
+    return has_stream() ? NextAwaitable(frame_, extra_->promise, extra_->upcast)
+                        : NextAwaitable({}, nullptr, nullptr);
+  }
 
  private:
+  friend struct internal::ResponseAccess;
+
+  enum class Kind : std::uint8_t { kNothing, kOwned, kAdopted, kStream };
+  // What only streams need: unary responses, which are moved through every interceptor, stay small.
+  struct Extra {
+    internal::StreamPromiseBase* promise = nullptr;
+    NextAwaitable::Upcast upcast = nullptr;
+    std::shared_ptr<void> attachment;  // outlives the producer
+  };
+  void Reset() noexcept;
 
   google::protobuf::Message* message_ = nullptr;
   std::coroutine_handle<> frame_;  // owned: of the message or of the stream
-  bool owns_message_ = false;      // message_ came from new
-  internal::StreamPromiseBase* promise_ = nullptr;  // of a stream
-  NextAwaitable::Upcast upcast_ = nullptr;
+  std::unique_ptr<Extra> extra_;
+  Kind kind_ = Kind::kNothing;
 };
 
 // ---- implementation -------------------------------------------------------------------------
 
 template <class T>
 Response Response::Adopt(Stream<T> stream) {
+  static_assert(std::is_base_of_v<google::protobuf::Message, T>,
+                "rookery: a response is a stream of protobuf messages");
   Response response;
-  const auto frame = stream.Release();
-  response.frame_ = frame;
-  if (frame) response.promise_ = &frame.promise();
-  response.upcast_ = [](void* value) noexcept {
+  response.kind_ = Kind::kStream;
+  response.extra_ = std::make_unique<Extra>();
+  response.extra_->upcast = [](void* value) noexcept {
     return static_cast<google::protobuf::Message*>(static_cast<T*>(value));
   };
+  const auto frame = stream.Release();
+  response.frame_ = frame;
+  if (frame) response.extra_->promise = &frame.promise();
   return response;
 }
+
+namespace internal {
+
+// The framework's way to what Response keeps to itself.
+struct ResponseAccess {
+  [[nodiscard]] static std::coroutine_handle<> frame(const Response& response) noexcept {
+    return response.frame_;
+  }
+  // Null for an empty stream, and for what is no stream.
+  [[nodiscard]] static StreamPromiseBase* promise(const Response& response) noexcept {
+    return response.extra_ == nullptr ? nullptr : response.extra_->promise;
+  }
+  [[nodiscard]] static google::protobuf::Message* Upcast(const Response& response,
+                                                         void* value) noexcept {
+    return value == nullptr ? nullptr : response.extra_->upcast(value);
+  }
+  // Keeps `attachment` until the response, its stream's producer included, is gone.
+  static void Attach(Response& response, std::shared_ptr<void> attachment);
+  [[nodiscard]] static void* attachment(const Response& response) noexcept {
+    return response.extra_ == nullptr ? nullptr : response.extra_->attachment.get();
+  }
+  [[nodiscard]] static std::shared_ptr<void> TakeAttachment(Response& response) noexcept {
+    return response.extra_ == nullptr ? nullptr : std::move(response.extra_->attachment);
+  }
+};
+
+}  // namespace internal
 
 }  // namespace rookery
 

@@ -1,0 +1,423 @@
+#include "rookery/pipeline/compile.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <utility>
+
+#include <google/protobuf/descriptor.h>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "pipeline/compiled_handler.h"
+#include "rookery/platform/log.h"
+#include "rookery/rpc/stats.h"
+#include "rpc/abseil_strings.h"
+
+namespace rookery {
+namespace {
+
+using internal::Abs;
+using internal::CompiledHandler;
+using internal::ControllerDescription;
+using internal::EnhancerUse;
+using internal::EventGroup;
+using internal::FilterFunction;
+using internal::GuardFunction;
+using internal::HandlerPlan;
+using internal::InterceptorFunction;
+using internal::PipeFunction;
+using internal::Stage;
+
+const ControllerDescription& Description(const BoundController& controller) {
+  return controller.description->description();
+}
+
+std::string ClassName(const BoundController& controller) {
+  const internal::TypeTag* const tag = Description(controller).type.tag;
+  return tag == nullptr ? "a controller" : internal::ShortTypeName(tag->name);
+}
+
+// "OrdersController (OrdersModule)".
+std::string Title(const BoundController& controller) {
+  std::string title = ClassName(controller);
+  if (!controller.module.empty()) absl::StrAppend(&title, " (", Abs(controller.module), ")");
+  return title;
+}
+
+std::string At(const std::source_location& where) {
+  std::string_view file = where.file_name();
+  if (file.empty()) return "";
+  file = file.substr(file.rfind('/') + 1);
+  return absl::StrCat(" [", Abs(file), ":", where.line(), "]");
+}
+
+// A method that a controller serves, before it is compiled.
+struct Served {
+  const BoundController* controller;
+  const MethodDescriptor* method;
+  internal::Cast cast;
+  const MethodBuilder* builder;  // of a pattern
+  std::size_t service;           // index in the description's services; their number for a pattern
+  std::size_t index;             // in the service
+};
+
+std::vector<Served> ServedBy(const BoundController& controller) {
+  const ControllerDescription& description = Description(controller);
+  std::vector<Served> served;
+  for (std::size_t s = 0; s < description.services.size(); ++s) {
+    const auto& service = description.services[s];
+    const auto methods = service.descriptor->methods;
+    for (std::size_t m = 0; m < methods.size(); ++m) {
+      served.push_back(Served{&controller, &methods[m], service.cast, nullptr, s, m});
+    }
+  }
+  for (const auto& pattern : description.patterns) {
+    served.push_back(Served{&controller, &pattern->descriptor, pattern->cast,
+                            pattern->builder.get(), description.services.size(), 0});
+  }
+  return served;
+}
+
+// Whether controller.Method(...) of `entry` means `served`.
+bool Means(const ControllerDescription::MethodEntry& entry, const Served& served) {
+  if (entry.index) return entry.service == served.service && *entry.index == served.index;
+  return entry.name == served.method->full_name || entry.name == served.method->name;
+}
+
+// The names that a method is found under.
+template <class Fn>
+void ForEachName(const MethodDescriptor& method, Fn&& fn) {
+  fn(method.full_name);
+  if (!method.pattern.empty() && method.pattern != method.full_name) fn(method.pattern);
+}
+
+void CheckNames(const BoundController& controller, const std::vector<Served>& served,
+                std::vector<std::string>* faults) {
+  const ControllerDescription& description = Description(controller);
+  for (const auto& entry : description.methods) {
+    const auto count = std::count_if(served.begin(), served.end(),
+                                     [&entry](const Served& one) { return Means(entry, one); });
+    if (count == 1) continue;
+    std::vector<absl::string_view> names;
+    for (const Served& one : served) {
+      names.push_back(
+          Abs(description.services.size() > 1 ? one.method->full_name : one.method->name));
+    }
+    const std::string which = entry.index ? absl::StrCat("the method of index ", *entry.index)
+                                          : absl::StrCat("the method \"", entry.name, "\"");
+    if (count == 0) {
+      faults->push_back(absl::StrCat(
+          Title(controller), ": Configure names ", which, At(entry.where), ", which ",
+          entry.index && description.services.empty()
+              ? "belongs to no service: the class implements none"
+              : "it does not serve",
+          "; it serves ", names.empty() ? "nothing" : absl::StrJoin(names, ", "), "."));
+    } else {
+      faults->push_back(absl::StrCat(Title(controller), ": Configure names ", which,
+                                     At(entry.where), ", which several of its services have; give "
+                                     "the full name: ", absl::StrJoin(names, ", "), "."));
+    }
+  }
+}
+
+void CheckBases(const BoundController& controller, std::vector<std::string>* faults) {
+  const ControllerDescription& description = Description(controller);
+  void* ignored = nullptr;
+  for (const auto& service : description.services) {
+    if (service.cast(description.type, nullptr, &ignored)) continue;
+    faults->push_back(absl::StrCat(Title(controller), ": Service<S>() names ",
+                                   Abs(service.descriptor->full_name), At(service.where),
+                                   ", which the class does not publicly derive from."));
+  }
+  for (const auto& pattern : description.patterns) {
+    if (pattern->pattern->empty()) {
+      faults->push_back(absl::StrCat(Title(controller), ": a message or event pattern is empty",
+                                     At(pattern->where), "."));
+    }
+    if (pattern->cast(description.type, nullptr, &ignored)) continue;
+    faults->push_back(absl::StrCat(Title(controller), ": the handler of pattern \"",
+                                   *pattern->pattern, "\" is a member of another class",
+                                   At(pattern->where), "."));
+  }
+  if (description.services.empty() && description.patterns.empty()) {
+    faults->push_back(absl::StrCat(Title(controller),
+                                   " serves nothing: derive it from a generated service, or name "
+                                   "messages and events in Configure."));
+  }
+}
+
+// What is registered under one name, in the order registered.
+using ByName = absl::flat_hash_map<std::string_view, std::vector<const Served*>>;
+
+ByName Index(const std::vector<Served>& all, std::vector<std::string_view>* order) {
+  ByName by_name;
+  by_name.reserve(all.size());
+  for (const Served& one : all) {
+    ForEachName(*one.method, [&](std::string_view name) {
+      auto& list = by_name[name];
+      if (list.empty() && order != nullptr) order->push_back(name);
+      list.push_back(&one);
+    });
+  }
+  return by_name;
+}
+
+void CheckCollisions(const std::vector<Served>& all, std::vector<std::string>* faults) {
+  std::vector<std::string_view> order;
+  const ByName by_name = Index(all, &order);
+  for (const std::string_view name : order) {
+    const auto& list = by_name.find(name)->second;
+    if (list.size() == 1) continue;
+    const bool events = std::all_of(list.begin(), list.end(), [](const Served* one) {
+      return one->method->kind == MethodKind::kEvent;
+    });
+    if (!events) {
+      std::vector<std::string> titles;
+      for (const Served* const one : list) titles.push_back(Title(*one->controller));
+      faults->push_back(absl::StrCat("\"", Abs(name), "\" is handled by ", absl::StrJoin(titles, " and "),
+                                     "; only events may have several handlers."));
+      continue;
+    }
+    for (const Served* const one : list) {
+      const auto& wanted = list.front()->method->request();
+      const auto& has = one->method->request();
+      if (has.GetDescriptor() == wanted.GetDescriptor()) continue;
+      faults->push_back(absl::StrCat("The event \"", Abs(name), "\" is a ", wanted.GetTypeName(), " to ",
+                                     Title(*list.front()->controller), " and a ", has.GetTypeName(),
+                                     " to ", Title(*one->controller),
+                                     "; all its handlers must take the same message."));
+    }
+  }
+}
+
+// Enhancers of one level with their instances, by kind.
+struct Level {
+  std::vector<Stage<GuardFunction>> guards;
+  std::vector<Stage<InterceptorFunction>> interceptors;
+  std::vector<Stage<PipeFunction>> pipes;
+  std::vector<Stage<FilterFunction>> filters;
+};
+
+class Registry final : public HandlerRegistry {
+ public:
+  Registry(StatsRegistry& stats, BaggageAllowList accept)
+      : stats_(stats), accept_(std::move(accept)) {}
+
+  absl::Status Compile(std::vector<BoundController>& controllers,
+                       std::vector<BoundEnhancers>& globals);
+
+  const Handler* Find(std::string_view full_name) const override {
+    const auto found = by_name_.find(full_name);
+    return found == by_name_.end() ? nullptr : found->second;
+  }
+  std::span<const Handler* const> all() const override { return all_; }
+  void CountRejected(std::string_view transport, std::string_view method,
+                     const absl::Status& status) const noexcept override;
+
+ private:
+  absl::Status Bind(const std::vector<EnhancerUse>& uses,
+                    const std::function<std::shared_ptr<void>(const Token&)>& resolve,
+                    Level* level);
+  absl::Status CompileController(const BoundController& controller, const Level& global,
+                                 std::vector<const CompiledHandler*>* compiled);
+
+  StatsRegistry& stats_;
+  BaggageAllowList accept_;
+  // What the handlers point at. Destroyed after them: the last member goes first.
+  std::vector<std::shared_ptr<void>> instances_;
+  std::vector<std::shared_ptr<ControllerDescription::PatternEntry>> patterns_;
+  std::deque<ControllerInfo> controllers_;
+  std::deque<MethodInfo> methods_;
+  std::vector<std::unique_ptr<Handler>> handlers_;
+  std::vector<const Handler*> all_;
+  absl::flat_hash_map<std::string_view, const Handler*> by_name_;
+  // A peer that sends rubbish must not fill the log.
+  mutable std::atomic<std::int64_t> log_second_{0};
+  mutable std::atomic<std::uint32_t> logged_{0};
+};
+
+absl::Status Registry::Bind(const std::vector<EnhancerUse>& uses,
+                            const std::function<std::shared_ptr<void>(const Token&)>& resolve,
+                            Level* level) {
+  for (const EnhancerUse& use : uses) {
+    std::shared_ptr<void> instance = use.instance;
+    if (instance == nullptr && resolve) instance = resolve(use.token);
+    if (instance == nullptr) {
+      return absl::InternalError(
+          absl::StrCat("nobody made the enhancer ", use.token.name(), At(use.where)));
+    }
+    void* const raw = instance.get();
+    instances_.push_back(std::move(instance));
+    if (const auto* guard = std::get_if<GuardFunction>(&use.function)) {
+      level->guards.push_back({*guard, raw});
+    } else if (const auto* interceptor = std::get_if<InterceptorFunction>(&use.function)) {
+      level->interceptors.push_back({*interceptor, raw});
+    } else if (const auto* pipe = std::get_if<PipeFunction>(&use.function)) {
+      level->pipes.push_back({*pipe, raw});
+    } else {
+      level->filters.push_back({*std::get_if<FilterFunction>(&use.function), raw});
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Filters are asked from the inside out, and the last listed of a level first.
+void AppendFilters(const Level& level, std::vector<Stage<FilterFunction>>* filters) {
+  filters->insert(filters->end(), level.filters.rbegin(), level.filters.rend());
+}
+
+void AppendStages(const Level& level, const MethodDescriptor& method, HandlerPlan* plan) {
+  plan->guards.insert(plan->guards.end(), level.guards.begin(), level.guards.end());
+  plan->interceptors.insert(plan->interceptors.end(), level.interceptors.begin(),
+                            level.interceptors.end());
+  for (const Stage<PipeFunction>& pipe : level.pipes) {
+    if (pipe.function.only == nullptr ||
+        pipe.function.only()->GetDescriptor() == method.request().GetDescriptor()) {
+      plan->pipes.push_back(pipe);
+    }
+  }
+}
+
+absl::Status Registry::CompileController(const BoundController& controller, const Level& global,
+                                         std::vector<const CompiledHandler*>* compiled) {
+  const ControllerDescription& description = Description(controller);
+  if (controller.instance == nullptr) {
+    return absl::InternalError(absl::StrCat("nobody made the controller ", Title(controller)));
+  }
+  instances_.push_back(controller.instance);
+  patterns_.insert(patterns_.end(), description.patterns.begin(), description.patterns.end());
+  std::vector<const ServiceDescriptor*> services;
+  for (const auto& service : description.services) services.push_back(service.descriptor);
+  const ControllerInfo& info =
+      controllers_.emplace_back(ClassName(controller), std::move(services), description.metadata);
+  Level own;
+  absl::Status status =
+      Bind(controller.description->enhancers().uses(), controller.resolve, &own);
+  if (!status.ok()) return status;
+
+  for (const Served& served : ServedBy(controller)) {
+    const MethodBuilder* builder = served.builder;
+    MetadataValues metadata;
+    Level level;
+    const auto add = [&](const MethodBuilder& from) {
+      metadata.SetAll(from.metadata());
+      return Bind(from.enhancers().uses(), controller.resolve, &level);
+    };
+    if (builder != nullptr) status = add(*builder);
+    for (const auto& entry : description.methods) {
+      if (status.ok() && Means(entry, served)) status = add(*entry.builder);
+    }
+    if (!status.ok()) return status;
+
+    HandlerPlan plan;
+    plan.method = &methods_.emplace_back(*served.method, info, std::move(metadata));
+    if (!served.cast(description.type, controller.instance.get(), &plan.service)) {
+      return absl::InternalError(absl::StrCat(Title(controller), " is not what serves ",
+                                              Abs(served.method->full_name)));
+    }
+    AppendStages(global, *served.method, &plan);
+    AppendStages(own, *served.method, &plan);
+    AppendStages(level, *served.method, &plan);
+    AppendFilters(level, &plan.filters);
+    AppendFilters(own, &plan.filters);
+    AppendFilters(global, &plan.filters);
+    plan.stats = &stats_.Method(served.method->full_name);
+    plan.accept = &accept_;
+    auto handler = std::make_unique<CompiledHandler>(std::move(plan));
+    compiled->push_back(handler.get());
+    handlers_.push_back(std::move(handler));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Registry::Compile(std::vector<BoundController>& controllers,
+                               std::vector<BoundEnhancers>& globals) {
+  Level global;
+  for (const BoundEnhancers& one : globals) {
+    absl::Status status = Bind(one.enhancers->enhancers().uses(), one.resolve, &global);
+    if (!status.ok()) return status;
+  }
+  std::vector<const CompiledHandler*> compiled;
+  for (const BoundController& controller : controllers) {
+    absl::Status status = CompileController(controller, global, &compiled);
+    if (!status.ok()) return status;
+  }
+
+  absl::flat_hash_map<std::string_view, std::vector<const CompiledHandler*>> lists;
+  lists.reserve(compiled.size());
+  for (const CompiledHandler* const handler : compiled) {
+    ForEachName(handler->descriptor(),
+                [&](std::string_view name) { lists[name].push_back(handler); });
+  }
+  by_name_.reserve(lists.size());
+  for (const CompiledHandler* const handler : compiled) {
+    ForEachName(handler->descriptor(), [&](std::string_view name) {
+      auto& list = lists[name];
+      if (list.front() != handler) return;
+      const Handler* found = handler;
+      if (list.size() > 1) {
+        auto group = std::make_unique<EventGroup>(list, &stats_.Method(name));
+        found = group.get();
+        handlers_.push_back(std::move(group));
+      }
+      by_name_.emplace(name, found);
+      if (name == handler->descriptor().full_name) all_.push_back(found);
+    });
+  }
+  return absl::OkStatus();
+}
+
+void Registry::CountRejected(std::string_view transport, std::string_view method,
+                             const absl::Status& status) const noexcept {
+  constexpr std::uint32_t kLinesPerSecond = 20;
+  constexpr std::size_t kShownBytes = 200;
+  const auto known = by_name_.find(method);
+  if (known != by_name_.end()) {
+    stats_.Method(known->first).Rejected(transport);
+  } else {
+    stats_.Rejected(transport, status.code());
+  }
+  const std::int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
+                                  std::chrono::steady_clock::now().time_since_epoch())
+                                  .count();
+  if (log_second_.exchange(second, std::memory_order_relaxed) != second) {
+    logged_.store(0, std::memory_order_relaxed);
+  }
+  if (logged_.fetch_add(1, std::memory_order_relaxed) >= kLinesPerSecond) return;
+  Logger::Default().Warn("call refused", {{"transport", transport},
+                                          {"method", method.substr(0, kShownBytes)},
+                                          {"status", status.ToString()}});
+}
+
+}  // namespace
+
+std::vector<std::string> CheckHandlers(std::span<const BoundController> controllers) {
+  std::vector<std::string> faults;
+  std::vector<Served> all;
+  for (const BoundController& controller : controllers) {
+    const std::vector<Served> served = ServedBy(controller);
+    CheckBases(controller, &faults);
+    CheckNames(controller, served, &faults);
+    all.insert(all.end(), served.begin(), served.end());
+  }
+  CheckCollisions(all, &faults);
+  return faults;
+}
+
+absl::StatusOr<std::unique_ptr<HandlerRegistry>> CompileHandlers(
+    std::vector<BoundController> controllers, std::vector<BoundEnhancers> globals,
+    StatsRegistry& stats, BaggageAllowList accept) {
+  const std::vector<std::string> faults = CheckHandlers(controllers);
+  if (!faults.empty()) return absl::InvalidArgumentError(absl::StrJoin(faults, "\n"));
+  auto registry = std::make_unique<Registry>(stats, std::move(accept));
+  absl::Status status = registry->Compile(controllers, globals);
+  if (!status.ok()) return status;
+  return std::unique_ptr<HandlerRegistry>(std::move(registry));
+}
+
+}  // namespace rookery

@@ -1,0 +1,99 @@
+// CompiledHandler: one method with its enhancers, flat. EventGroup: several handlers of one event.
+#ifndef ROOKERY_SRC_PIPELINE_COMPILED_HANDLER_H_
+#define ROOKERY_SRC_PIPELINE_COMPILED_HANDLER_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rookery/pipeline/exception_filter.h"
+#include "rookery/pipeline/execution_context.h"
+#include "rookery/pipeline/guard.h"
+#include "rookery/pipeline/interceptor.h"
+#include "rookery/pipeline/pipe.h"
+#include "rookery/rpc/baggage.h"
+#include "rookery/rpc/handler.h"
+#include "rookery/rpc/stats.h"
+
+namespace rookery::internal {
+
+template <class Function>
+struct Stage {
+  Function function;
+  void* instance;
+};
+
+// Everything that a handler needs for a call. Immutable once made.
+struct HandlerPlan {
+  const MethodInfo* method = nullptr;
+  void* service = nullptr;  // what MethodDescriptor::invoke takes
+  std::vector<Stage<GuardFunction>> guards;              // in the order run
+  std::vector<Stage<InterceptorFunction>> interceptors;  // outermost first
+  std::vector<Stage<PipeFunction>> pipes;                // those that take this method's request
+  std::vector<Stage<FilterFunction>> filters;            // in the order asked
+  MethodStats* stats = nullptr;
+  const BaggageAllowList* accept = nullptr;
+};
+
+class CompiledHandler final : public Handler {
+ public:
+  explicit CompiledHandler(HandlerPlan plan);
+
+  [[nodiscard]] Task<Response> Call(CallContext& call, Request& request) const override;
+  [[nodiscard]] Task<google::protobuf::Message*> Next(CallContext& call,
+                                                      Response& response) const override;
+  void CallStarted(CallContext& call) const noexcept override;
+  void CallEnded(CallContext& call, absl::StatusCode code) const noexcept override;
+
+  [[nodiscard]] const MethodInfo& method() const noexcept { return *plan_.method; }
+
+ private:
+  class PipedSource;
+  struct StreamState;
+
+  [[nodiscard]] Task<Response> CallDirect(CallContext& call, Request& request) const;
+  [[nodiscard]] Task<Response> CallPiped(CallContext& call, Request& request) const;
+  // From interceptor `index` inwards.
+  [[nodiscard]] Task<Response> Proceed(ExecutionContext& context, std::size_t index) const;
+  [[nodiscard]] static Task<Response> ProceedFrom(const void* rest, ExecutionContext* context,
+                                                  std::size_t index);
+  [[nodiscard]] Task<Response> PipeThenInvoke(ExecutionContext& context) const;
+  [[nodiscard]] Task<Response> Invoke(CallContext& call, Request& request) const {
+    return descriptor().invoke(descriptor().closure, plan_.service, call, request);
+  }
+  // Runs the pipes on one message; the request may be another message afterwards.
+  [[nodiscard]] Task<absl::Status> RunPipes(Request& request) const;
+  [[nodiscard]] absl::Status RunPipesAtOnce(Request& request) const;
+  // What the first filter that catches `failure` makes of it; its own status if there is none.
+  [[nodiscard]] Task<FilterResult> Filter(ExecutionContext& context, Failure& failure) const;
+  // OK, or INTERNAL if `response` is not what the method answers with.
+  [[nodiscard]] absl::Status CheckResponse(const Response& response) const;
+
+  HandlerPlan plan_;
+  bool direct_;         // nothing but the method
+  bool streams_;        // requests or responses
+  bool pipes_at_once_;  // no pipe waits
+};
+
+// The handlers of one event: all of them run, one after the other, each through its own pipeline; if
+// some fail the event has failed, with the first one's status.
+class EventGroup final : public Handler {
+ public:
+  EventGroup(std::vector<const CompiledHandler*> handlers, MethodStats* stats);
+
+  [[nodiscard]] Task<Response> Call(CallContext& call, Request& request) const override;
+  [[nodiscard]] Task<google::protobuf::Message*> Next(CallContext& call,
+                                                      Response& response) const override;
+  void CallStarted(CallContext& call) const noexcept override;
+  void CallEnded(CallContext& call, absl::StatusCode code) const noexcept override;
+
+ private:
+  std::vector<const CompiledHandler*> handlers_;
+  MethodStats* stats_;
+};
+
+}  // namespace rookery::internal
+
+#endif  // ROOKERY_SRC_PIPELINE_COMPILED_HANDLER_H_
