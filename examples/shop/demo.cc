@@ -23,6 +23,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "account.h"
+#include "context.h"
 #include "inventory.h"
 #include "orders.h"
 #include "payments.h"
@@ -238,6 +239,7 @@ int DemoInProcess(const std::string& data_file) {
   std::printf("\nThe same modules in one process, without a network\n");
   // One log for all three: their lines say by themselves which service wrote them.
   rookery::ApplicationOptions options = OptionsFor("shop");
+  options.log.output = rookery::LogOutput::kFile;
   options.log.file = folder.File("shop.log");
   auto app = rookery::Application::Create<ShopModule>(std::move(options));
   app.Start();

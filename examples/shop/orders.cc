@@ -147,4 +147,11 @@ rookery::Task<v1::SalesReport> OrdersController::Report(rookery::CallContext& /*
   co_return book_.Report();
 }
 
+rookery::DynamicModule OrdersModule::With(const rookery::DynamicModule& clients) {
+  return rookery::DynamicModule::Of<OrdersModule>()
+      .Import(clients)
+      .Provide<OrderBook>()
+      .Controller<OrdersController>();
+}
+
 }  // namespace shop

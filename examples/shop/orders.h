@@ -68,7 +68,7 @@ class OrdersController final : public v1::OrdersService {
 // `Clients` is a module that exports InventoryClient and PaymentsClient: over gRPC in a process of
 // its own, in process with --inproc.
 struct OrdersModule {
-  static rookery::DynamicModule With(rookery::DynamicModule clients);
+  static rookery::DynamicModule With(const rookery::DynamicModule& clients);
 };
 
 }  // namespace shop

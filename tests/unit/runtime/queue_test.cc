@@ -13,7 +13,6 @@
 #include "rookery/runtime/sleep.h"
 #include "rookery/runtime/spawn.h"
 #include "rookery/runtime/sync_wait.h"
-#include "rookery/runtime/when.h"
 
 namespace rookery {
 namespace {
