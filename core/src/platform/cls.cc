@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "rookery/rpc/call_context.h"
-#include "rpc/abseil_strings.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace {
@@ -43,10 +43,7 @@ ContextRef MakeClsContext(const ClsRunOptions& options) {
 
 bool Cls::Has(const ContextKeyBase& key) noexcept {
   Context* const context = Context::Current();
-  if (context == nullptr) return false;
-  bool has = false;
-  context->ForEach([&](const ContextKeyBase& each, const void*) { has = has || &each == &key; });
-  return has;
+  return context != nullptr && context->FindErased(key) != nullptr;
 }
 
 std::string_view Cls::Id() {

@@ -17,9 +17,11 @@
 #include "absl/strings/str_cat.h"
 #include "rookery/platform/cls.h"
 #include "rookery/rpc/call_context.h"
+#include "rookery/rpc/status.h"
+#include "rookery/runtime/hooks.h"
 #include "rookery/runtime/rpc_exception.h"
-#include "rpc/abseil_strings.h"
 #include "rpc/utf8.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace {
@@ -510,6 +512,24 @@ DefaultLogger& TheDefault() {
   return *slot;
 }
 
+void LogIncident(std::string_view incident, std::string_view what) {
+  Logger::Default().Error("unhandled exception", {{"incident", incident}, {"what", what}});
+}
+
+void LogUnhandledError(std::string_view what, const absl::Status& error) {
+  const absl::optional<absl::Cord> thrown = error.GetPayload(kExceptionPayload);
+  Logger::Default().Error("unhandled error",
+                          {{"where", what},
+                           {"code", absl::StatusCodeToString(error.code())},
+                           {"what", thrown ? std::string(*thrown) : std::string(error.message())}});
+}
+
+void LogHeldLoop(const internal::WatchdogReport& report) {
+  Logger::Default().Warn(
+      "a loop is held: move what blocks or computes into co_await rookery::Offload(...)",
+      {{"loop", report.loop}, {"running", report.running}, {"held_ms", report.held.count()}});
+}
+
 }  // namespace
 
 Logger Logger::Default() {
@@ -521,6 +541,9 @@ Logger Logger::Default() {
 
 void Logger::SetDefault(const Logger& logger) {
   DefaultLogger& slot = TheDefault();
+  internal::SetIncidentHook(&LogIncident);
+  internal::SetUnhandledErrorHook(&LogUnhandledError);
+  internal::SetWatchdogHook(&LogHeldLoop);
   std::optional<Logger> old(logger);
   const std::scoped_lock lock(slot.mutex);
   slot.logger.swap(old);

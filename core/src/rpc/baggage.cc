@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "rookery/rpc/call_context.h"
-#include "rpc/abseil_strings.h"
 #include "rpc/utf8.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace {

@@ -6,7 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "rpc/abseil_strings.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace {

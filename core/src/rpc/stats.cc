@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "rookery/rpc/call_context.h"
-#include "rpc/abseil_strings.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace internal {

@@ -6,16 +6,17 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
-#include "rookery/platform/log.h"
 #include "rookery/runtime/rpc_exception.h"
-#include "rpc/abseil_strings.h"
 #include "rpc/random.h"
 #include "rpc/utf8.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace {
@@ -62,6 +63,13 @@ bool ForEachDetail(std::string_view status, Fn&& fn) {
   }
 }
 
+void WriteIncident(std::string_view incident, std::string_view what) {
+  std::fprintf(stderr, "rookery: unhandled exception, incident %.*s: %.*s\n",
+               static_cast<int>(incident.size()), incident.data(), static_cast<int>(what.size()),
+               what.data());
+}
+constinit std::atomic<internal::IncidentHook> incident_hook{&WriteIncident};
+
 std::string PayloadOf(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kStatusDetailsPayload);
   return payload ? std::string(*payload) : std::string();
@@ -82,7 +90,7 @@ absl::Status WithDetails(absl::Status status, const google::protobuf::Message& d
     CodedOutputStream out(&stream);
     AppendField(out, kDetailsTag, any.SerializeAsString());
   }
-  status.SetPayload(kStatusDetailsPayload, absl::Cord(std::move(payload)));
+  status.SetPayload(kStatusDetailsPayload, absl::Cord(internal::Abs(payload)));
   return status;
 }
 
@@ -145,9 +153,13 @@ absl::Status MakeStatus(int code, std::string_view message, std::string_view ser
     });
   }
   if (parsed && !details.empty()) {
-    status.SetPayload(kStatusDetailsPayload, absl::Cord(std::move(details)));
+    status.SetPayload(kStatusDetailsPayload, absl::Cord(internal::Abs(details)));
   }
   return status;
+}
+
+internal::IncidentHook internal::SetIncidentHook(IncidentHook hook) noexcept {
+  return incident_hook.exchange(hook == nullptr ? &WriteIncident : hook, std::memory_order_acq_rel);
 }
 
 absl::Status ForPeer(const absl::Status& status) {
@@ -155,8 +167,7 @@ absl::Status ForPeer(const absl::Status& status) {
   if (const absl::optional<absl::Cord> foreign = status.GetPayload(kExceptionPayload)) {
     std::string incident;
     internal::AppendHex(&incident, internal::FastRandom64(), 16);
-    Logger::Default().Error("unhandled exception",
-                            {{"incident", incident}, {"what", std::string(*foreign)}});
+    incident_hook.load(std::memory_order_acquire)(incident, std::string(*foreign));
     return absl::InternalError(absl::StrCat("Internal error (incident ", incident, ")"));
   }
   const std::string_view message = internal::Std(status.message());

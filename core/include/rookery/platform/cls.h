@@ -210,23 +210,23 @@ class Cls final {
   // that returns a value gives the value. A nested context keeps the deadline and the cancellation
   // of the one around.
   template <class Fn>
-  [[nodiscard]] static auto Run(Fn&& function) {
+  static auto Run(Fn&& function) {
     return internal::RunIn(internal::MakeClsContext(ClsRunOptions()), std::forward<Fn>(function));
   }
   template <class Fn>
-  [[nodiscard]] static auto Run(const ClsRunOptions& options, Fn&& function) {
+  static auto Run(const ClsRunOptions& options, Fn&& function) {
     return internal::RunIn(internal::MakeClsContext(options), std::forward<Fn>(function));
   }
 
   // Runs `function` in a context that has these values and no others.
   template <class Fn>
-  [[nodiscard]] static auto RunWith(ClsValues values, Fn&& function) {
+  static auto RunWith(ClsValues values, Fn&& function) {
     return RunWith(ClsRunOptions(ClsNesting::kOverride), std::move(values),
                    std::forward<Fn>(function));
   }
   // The same with the nesting given: kInherit adds the values to those around.
   template <class Fn>
-  [[nodiscard]] static auto RunWith(const ClsRunOptions& options, ClsValues values, Fn&& function) {
+  static auto RunWith(const ClsRunOptions& options, ClsValues values, Fn&& function) {
     ContextRef context = internal::MakeClsContext(options);
     std::move(values).MoveTo(*context.get());
     return internal::RunIn(std::move(context), std::forward<Fn>(function));
@@ -234,7 +234,7 @@ class Cls final {
 
   // Runs `function` outside any context (nestjs-cls: exit): no values, deadline or cancellation.
   template <class Fn>
-  [[nodiscard]] static auto Exit(Fn&& function) {
+  static auto Exit(Fn&& function) {
     return internal::RunIn(ContextRef(), std::forward<Fn>(function));
   }
 

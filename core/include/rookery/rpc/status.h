@@ -27,7 +27,8 @@ namespace rookery {
 inline constexpr char kStatusDetailsPayload[] = "type.googleapis.com/google.rpc.Status";
 
 // `status` with `detail` appended to its details (an OK status stays as it is).
-[[nodiscard]] absl::Status WithDetails(absl::Status status, const google::protobuf::Message& detail);
+[[nodiscard]] absl::Status WithDetails(absl::Status status,
+                                       const google::protobuf::Message& detail);
 
 // One detail: its type ("google.rpc.BadRequest") and serialised bytes.
 struct StatusDetail {
@@ -55,6 +56,15 @@ template <class M>
 // details. An INTERNAL made from a foreign exception becomes "Internal error (incident ID)", logged
 // with the text under that id.
 [[nodiscard]] absl::Status ForPeer(const absl::Status& status);
+
+namespace internal {
+
+// Told of each foreign exception that ForPeer hides: its incident id and its text. The log installs
+// itself here; null stands for a line on stderr. Returns the previous hook.
+using IncidentHook = void (*)(std::string_view incident, std::string_view what);
+IncidentHook SetIncidentHook(IncidentHook hook) noexcept;
+
+}  // namespace internal
 
 }  // namespace rookery
 

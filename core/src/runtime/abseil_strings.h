@@ -2,8 +2,8 @@
 // of Abseil (ABSL_OPTION_USE_STD_STRING_VIEW is 0) and do not convert by themselves.
 //
 //   absl::StrCat("no method ", internal::Abs(name));
-#ifndef ROOKERY_RPC_ABSEIL_STRINGS_H_
-#define ROOKERY_RPC_ABSEIL_STRINGS_H_
+#ifndef ROOKERY_RUNTIME_ABSEIL_STRINGS_H_
+#define ROOKERY_RUNTIME_ABSEIL_STRINGS_H_
 
 #include <string_view>
 
@@ -20,4 +20,4 @@ namespace rookery::internal {
 
 }  // namespace rookery::internal
 
-#endif  // ROOKERY_RPC_ABSEIL_STRINGS_H_
+#endif  // ROOKERY_RUNTIME_ABSEIL_STRINGS_H_
