@@ -16,7 +16,7 @@
 #include "pipeline/compiled_handler.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/stats.h"
-#include "rpc/abseil_strings.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery {
 namespace {

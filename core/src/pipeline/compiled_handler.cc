@@ -17,7 +17,7 @@
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/task.h"
-#include "rpc/abseil_strings.h"
+#include "runtime/abseil_strings.h"
 
 namespace rookery::internal {
 namespace {
