@@ -70,12 +70,12 @@ void OpenCache(FrameCache& cache) {
   return (size - 1) / kClassBytes;
 }
 
-[[gnu::noinline]] void* AllocateSlow(std::size_t size) {
+[[gnu::noinline, maybe_unused]] void* AllocateSlow(std::size_t size) {
   const std::size_t index = ClassOf(size);
   return ::operator new(index < kClasses ? (index + 1) * kClassBytes : size);
 }
 
-[[gnu::noinline]] void FreeSlow(void* frame, std::size_t index) noexcept {
+[[gnu::noinline, maybe_unused]] void FreeSlow(void* frame, std::size_t index) noexcept {
   FrameCache& cache = tls_cache;
   if (index < kClasses && cache.limit == 0) OpenCache(cache);
   const std::size_t bytes = (index + 1) * kClassBytes;
