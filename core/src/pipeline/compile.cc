@@ -119,8 +119,10 @@ void CheckNames(const BoundController& controller, const std::vector<Served>& se
           "; it serves ", names.empty() ? "nothing" : absl::StrJoin(names, ", "), "."));
     } else {
       faults->push_back(absl::StrCat(Title(controller), ": Configure names ", which,
-                                     At(entry.where), ", which several of its services have; give "
-                                     "the full name: ", absl::StrJoin(names, ", "), "."));
+                                     At(entry.where),
+                                     ", which several of its services have; give "
+                                     "the full name: ",
+                                     absl::StrJoin(names, ", "), "."));
     }
   }
 }
@@ -179,7 +181,8 @@ void CheckCollisions(const std::vector<Served>& all, std::vector<std::string>* f
     if (!events) {
       std::vector<std::string> titles;
       for (const Served* const one : list) titles.push_back(Title(*one->controller));
-      faults->push_back(absl::StrCat("\"", Abs(name), "\" is handled by ", absl::StrJoin(titles, " and "),
+      faults->push_back(absl::StrCat("\"", Abs(name), "\" is handled by ",
+                                     absl::StrJoin(titles, " and "),
                                      "; only events may have several handlers."));
       continue;
     }
@@ -187,9 +190,9 @@ void CheckCollisions(const std::vector<Served>& all, std::vector<std::string>* f
       const auto& wanted = list.front()->method->request();
       const auto& has = one->method->request();
       if (has.GetDescriptor() == wanted.GetDescriptor()) continue;
-      faults->push_back(absl::StrCat("The event \"", Abs(name), "\" is a ", wanted.GetTypeName(), " to ",
-                                     Title(*list.front()->controller), " and a ", has.GetTypeName(),
-                                     " to ", Title(*one->controller),
+      faults->push_back(absl::StrCat("The event \"", Abs(name), "\" is a ", wanted.GetTypeName(),
+                                     " to ", Title(*list.front()->controller), " and a ",
+                                     has.GetTypeName(), " to ", Title(*one->controller),
                                      "; all its handlers must take the same message."));
     }
   }
@@ -296,8 +299,7 @@ absl::Status Registry::CompileController(const BoundController& controller, cons
   const ControllerInfo& info =
       controllers_.emplace_back(ClassName(controller), std::move(services), description.metadata);
   Level own;
-  absl::Status status =
-      Bind(controller.description->enhancers().uses(), controller.resolve, &own);
+  absl::Status status = Bind(controller.description->enhancers().uses(), controller.resolve, &own);
   if (!status.ok()) return status;
 
   for (const Served& served : ServedBy(controller)) {
@@ -317,8 +319,8 @@ absl::Status Registry::CompileController(const BoundController& controller, cons
     HandlerPlan plan;
     plan.method = &methods_.emplace_back(*served.method, info, std::move(metadata));
     if (!served.cast(description.type, controller.instance.get(), &plan.service)) {
-      return absl::InternalError(absl::StrCat(Title(controller), " is not what serves ",
-                                              Abs(served.method->full_name)));
+      return absl::InternalError(
+          absl::StrCat(Title(controller), " is not what serves ", Abs(served.method->full_name)));
     }
     AppendStages(global, *served.method, &plan);
     AppendStages(own, *served.method, &plan);

@@ -103,9 +103,7 @@ template <class T, class... P, class... A>
   return Failure(done.exception());
 }
 
-[[nodiscard]] absl::Status Forbidden() {
-  return absl::PermissionDeniedError("Forbidden resource");
-}
+[[nodiscard]] absl::Status Forbidden() { return absl::PermissionDeniedError("Forbidden resource"); }
 
 // A fault of the program: ForPeer logs the text, and the peer gets INTERNAL without it.
 [[nodiscard]] absl::Status Fault(const std::string& text) {

@@ -28,7 +28,7 @@ struct Stage {
 // Everything that a handler needs for a call. Immutable once made.
 struct HandlerPlan {
   const MethodInfo* method = nullptr;
-  void* service = nullptr;  // what MethodDescriptor::invoke takes
+  void* service = nullptr;                               // what MethodDescriptor::invoke takes
   std::vector<Stage<GuardFunction>> guards;              // in the order run
   std::vector<Stage<InterceptorFunction>> interceptors;  // outermost first
   std::vector<Stage<PipeFunction>> pipes;                // those that take this method's request

@@ -34,9 +34,7 @@ std::span<const ProviderSpec> ControllerBuilder::injectables() const noexcept {
   return description_->injectables;
 }
 
-void ControllerBuilder::SetType(const internal::ClassIdentity& type) {
-  description_->type = type;
-}
+void ControllerBuilder::SetType(const internal::ClassIdentity& type) { description_->type = type; }
 
 void ControllerBuilder::AddService(const ServiceDescriptor& descriptor, internal::Cast cast,
                                    Where where) {
@@ -61,7 +59,8 @@ void ControllerBuilder::AddService(const ServiceDescriptor& descriptor, internal
 }
 
 MethodBuilder& ControllerBuilder::Method(MethodRef method, Where where) {
-  const std::size_t service = description_->services.empty() ? 0 : description_->services.size() - 1;
+  const std::size_t service =
+      description_->services.empty() ? 0 : description_->services.size() - 1;
   for (ControllerDescription::MethodEntry& known : description_->methods) {
     if (known.index == method.index && known.service == service) return *known.builder;
   }

@@ -46,8 +46,7 @@ struct BoundEnhancers {
 
 // Everything that is wrong, in words for people: unknown methods, patterns that collide, services that
 // no class implements. Constructs nothing.
-[[nodiscard]] std::vector<std::string> CheckHandlers(
-    std::span<const BoundController> controllers);
+[[nodiscard]] std::vector<std::string> CheckHandlers(std::span<const BoundController> controllers);
 
 // The handlers. `accept` is what callers' baggage may set. The registry keeps the instances alive;
 // `stats` outlives it, the descriptions need not. Fails with INVALID_ARGUMENT and all that

@@ -187,22 +187,22 @@ class ControllerBuilder final : public EnhancerVerbs<ControllerBuilder> {
   //   controller.Message("math.sum", &MathController::Sum);
   template <class M>
     requires std::is_member_function_pointer_v<M>
-  MethodBuilder& Message(std::string_view pattern, M member, Where where = Where::current()) {
+  MethodBuilder& Message(std::string_view name, M member, Where where = Where::current()) {
     static_assert(internal::HandlerTraits<M>::kKind != MethodKind::kEvent,
                   "rookery: a message handler gives a reply: let it return rookery::Task<Reply> "
                   "(google::protobuf::Empty for none), or register it with Event()");
-    return AddMember(pattern, member, where);
+    return AddMember(name, member, where);
   }
   // Handles the events of a pattern (Nest's @EventPattern). Several controllers may handle one
   // pattern: all of them run.
   //   Task<void> OnUserCreated(CallContext& call, const UserCreated& event);
   template <class M>
     requires std::is_member_function_pointer_v<M>
-  MethodBuilder& Event(std::string_view pattern, M member, Where where = Where::current()) {
+  MethodBuilder& Event(std::string_view name, M member, Where where = Where::current()) {
     static_assert(internal::HandlerTraits<M>::kKind == MethodKind::kEvent,
                   "rookery: an event handler gives no reply: let it return rookery::Task<void>, or "
                   "register it with Message()");
-    return AddMember(pattern, member, where);
+    return AddMember(name, member, where);
   }
 
   // For a controller that implements several generated services: serves S too, and lets Method(kX)
@@ -232,10 +232,10 @@ class ControllerBuilder final : public EnhancerVerbs<ControllerBuilder> {
   MethodBuilder& AddPattern(std::shared_ptr<internal::ControllerDescription::PatternEntry> entry);
 
   template <class M>
-  MethodBuilder& AddMember(std::string_view pattern, M member, Where where) {
+  MethodBuilder& AddMember(std::string_view name, M member, Where where) {
     using C = typename internal::MemberClass<M>::type;
     auto entry = std::make_shared<internal::ControllerDescription::PatternEntry>();
-    entry->pattern = std::make_unique<const std::string>(pattern);
+    entry->pattern = std::make_unique<const std::string>(name);
     auto closure = std::make_shared<const M>(member);
     entry->descriptor = internal::DescribePattern<C, M>(*entry->pattern, closure.get());
     entry->closure = std::move(closure);

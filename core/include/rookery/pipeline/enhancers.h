@@ -133,9 +133,7 @@ class GlobalEnhancers final : public EnhancerVerbs<GlobalEnhancers> {
   GlobalEnhancers() : GlobalEnhancers(std::make_unique<std::vector<ProviderSpec>>()) {}
 
   // The providers of the classes named, each once, for the container.
-  [[nodiscard]] std::span<const ProviderSpec> injectables() const noexcept {
-    return *injectables_;
-  }
+  [[nodiscard]] std::span<const ProviderSpec> injectables() const noexcept { return *injectables_; }
 
  private:
   explicit GlobalEnhancers(std::unique_ptr<std::vector<ProviderSpec>> injectables)

@@ -226,11 +226,12 @@ template <class F, class First, class... E>
 }
 template <class F>
 [[nodiscard]] constexpr FilterFunction MakeFilterFunctionFor(CatchTypes<>) {
-  static_assert(!std::is_same_v<F, F>,
-                "rookery: this class is no exception filter: give it a public "
-                "`absl::Status Catch(const E& error, rookery::ExecutionContext& context)`, E being "
-                "what it catches (std::exception, absl::Status, an exception of yours); where Catch "
-                "is overloaded, also `using Catches = rookery::CatchTypes<A, B>;`");
+  static_assert(
+      !std::is_same_v<F, F>,
+      "rookery: this class is no exception filter: give it a public "
+      "`absl::Status Catch(const E& error, rookery::ExecutionContext& context)`, E being "
+      "what it catches (std::exception, absl::Status, an exception of yours); where Catch "
+      "is overloaded, also `using Catches = rookery::CatchTypes<A, B>;`");
   return FilterFunction();
 }
 template <class F>
@@ -242,8 +243,7 @@ template <class F>
 
 // A class that UseFilter takes.
 template <class F>
-concept ExceptionFilter =
-    !std::same_as<decltype(internal::CatchTypesOf<F>()), CatchTypes<>>;
+concept ExceptionFilter = !std::same_as<decltype(internal::CatchTypesOf<F>()), CatchTypes<>>;
 
 }  // namespace rookery
 

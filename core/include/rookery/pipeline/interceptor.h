@@ -40,11 +40,9 @@ class Next final {
   template <class Fn>
     requires std::same_as<std::invoke_result_t<Fn&>, Task<Response>>
   [[nodiscard]] static Next To(Fn& function) noexcept {
-    return Next(
-        [](const void* rest, ExecutionContext*, std::size_t) {
-          return (*static_cast<Fn*>(const_cast<void*>(rest)))();
-        },
-        &function, nullptr, 0);
+    return Next([](const void* rest, ExecutionContext*,
+                   std::size_t) { return (*static_cast<Fn*>(const_cast<void*>(rest)))(); },
+                &function, nullptr, 0);
   }
 
   // For the framework.
@@ -81,8 +79,9 @@ template <class I>
     using R = decltype(std::declval<I&>().Intercept(std::declval<ExecutionContext&>(),
                                                     std::declval<Next>()));
     constexpr bool kReturns = std::same_as<R, Task<Response>>;
-    static_assert(kReturns,
-                  "rookery: an interceptor's Intercept must return rookery::Task<rookery::Response>");
+    static_assert(
+        kReturns,
+        "rookery: an interceptor's Intercept must return rookery::Task<rookery::Response>");
     if constexpr (kReturns) {
       return [](void* interceptor, ExecutionContext& context, Next next) {
         return static_cast<I*>(interceptor)->Intercept(context, next);

@@ -26,7 +26,13 @@ class Message;
 namespace rookery {
 
 // gRPC's connectivity states, for every transport.
-enum class ConnectionState : std::uint8_t { kIdle, kConnecting, kReady, kTransientFailure, kShutdown };
+enum class ConnectionState : std::uint8_t {
+  kIdle,
+  kConnecting,
+  kReady,
+  kTransientFailure,
+  kShutdown
+};
 
 // One outgoing call, as core has prepared it: the user's options merged with what the current
 // context says (earliest deadline, its cancellation, traceparent, tracestate, baggage, x-request-id).
@@ -36,11 +42,11 @@ struct OutgoingCall {
 
   const MethodDescriptor* method;
   Deadline deadline = kNoDeadline;
-  CancelToken cancel;             // fires: stop, tell the peer, fail with the token's reason
-  Metadata metadata;              // all of it, ready to go
+  CancelToken cancel;  // fires: stop, tell the peer, fail with the token's reason
+  Metadata metadata;   // all of it, ready to go
   bool wait_for_ready = false;
-  bool owns_request = false;      // the request may be moved from (rvalue overload)
-  std::string_view compression;   // "gzip", "deflate", or empty
+  bool owns_request = false;     // the request may be moved from (rvalue overload)
+  std::string_view compression;  // "gzip", "deflate", or empty
   // What came back.
   Metadata headers;
   Metadata trailers;

@@ -39,7 +39,7 @@ class Handler {
   // For a response with a stream: the next message, or null at its end. A failure of the producer
   // goes through the exception filters and comes out as a status fit for the peer.
   [[nodiscard]] virtual Task<google::protobuf::Message*> Next(CallContext& call,
-                                                             Response& response) const = 0;
+                                                              Response& response) const = 0;
 
   // Bookkeeping, to be called by the transport around each call: CallStarted before Call();
   // CallEnded when the status is settled. Both cheap, thread-safe.

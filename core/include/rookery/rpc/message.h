@@ -115,8 +115,8 @@ class Response final {
   template <class M>
     requires std::is_base_of_v<google::protobuf::Message, M>
   [[nodiscard]] static Response Of(M message) {
-    return Response(std::unique_ptr<google::protobuf::Message>(
-        std::make_unique<M>(std::move(message))));
+    return Response(
+        std::unique_ptr<google::protobuf::Message>(std::make_unique<M>(std::move(message))));
   }
   template <class T>
   [[nodiscard]] static Response Of(Stream<T> stream) {

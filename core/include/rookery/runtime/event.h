@@ -30,7 +30,7 @@ class Event final {
 
   class WaitAwaitable final : public internal::Waiter {
    public:
-    explicit WaitAwaitable(Event& event) noexcept : event_(event) {}
+    explicit WaitAwaitable(Event& waited) noexcept : event_(waited) {}
     bool await_suspend(std::coroutine_handle<> handle) {
       return Park(handle, event_.mutex_, event_.waiters_, [this] { return event_.set_; });
     }
