@@ -1,5 +1,6 @@
 #include "runtime/fd_set.h"
 
+#include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -48,8 +49,7 @@ void FdSet::Wait(int fd, FdEvent event, FdWait* wait) {
     boost::system::error_code error;
     slot->descriptor.assign(fd, error);
     if (error) {
-      // Regular files cannot be polled and are always ready; anything else (EBADF) is for the read
-      // or write that follows to report.
+      // EBADF, say: for the read or write that follows to report.
       slot.reset();
       registrations_.erase(fd);
       wait->implementation = pending.get();
@@ -63,7 +63,9 @@ void FdSet::Wait(int fd, FdEvent event, FdWait* wait) {
   const auto kind = event == FdEvent::kReadable ? boost::asio::posix::descriptor_base::wait_read
                                                 : boost::asio::posix::descriptor_base::wait_write;
   registration.descriptor.async_wait(kind, [this, pending](const boost::system::error_code& error) {
-    if (pending->wait != nullptr) Finish(pending, !error);
+    // Gone already if cancelled. Regular files cannot be polled and are always ready; any other error
+    // is for the read or write that follows to report.
+    if (pending->wait != nullptr) Finish(pending, error != boost::asio::error::operation_aborted);
   });
 }
 
