@@ -1,0 +1,264 @@
+// Application: modules, wired and running, with listeners in front of them.
+//
+//   int main() {
+//     auto app = rookery::Application::Create<AppModule>();
+//     app.Listen(Grpc{.address = "0.0.0.0:50051"});
+//     return app.Run();                    // until SIGTERM; then drains and runs the shutdown hooks
+//   }
+//
+// Create looks at everything that can be wrong before it constructs anything, and reports all faults at
+// once. See docs/modules.md for modules and docs/getting-started.md for the whole.
+#ifndef ROOKERY_APP_APPLICATION_H_
+#define ROOKERY_APP_APPLICATION_H_
+
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <memory>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "rookery/di/provider.h"
+#include "rookery/di/token.h"
+#include "rookery/module/module_builder.h"
+#include "rookery/pipeline/enhancers.h"
+#include "rookery/platform/log.h"
+#include "rookery/rpc/baggage.h"
+#include "rookery/rpc/channel.h"
+#include "rookery/rpc/stats.h"
+#include "rookery/rpc/transport.h"
+
+namespace rookery {
+
+// How an application runs. All durations are upper limits.
+struct ApplicationOptions {
+  std::string name = "rookery";  // of its threads, and in its logs
+  std::size_t loop_threads = 0;  // 0: one per core
+  // A handler that holds a loop longer than this is named in the log; zero: off.
+  std::chrono::milliseconds watchdog{0};
+
+  // For asynchronous factories, OnModuleInit and OnApplicationBootstrap together.
+  std::chrono::milliseconds startup_timeout{60'000};
+  // Shutdown, in this order: how long to go on serving after the node has said that it is not ready
+  // (so that load balancers hear of it); how long calls in flight may take to end before they are
+  // cancelled; how long the shutdown hooks may take together.
+  std::chrono::milliseconds shutdown_delay{0};
+  std::chrono::milliseconds drain_grace{20'000};
+  std::chrono::milliseconds shutdown_hooks_timeout{5'000};
+  // What ends Run(). Other signals are left alone, and so are these outside Run().
+  std::vector<int> signals = {SIGTERM, SIGINT};
+
+  LogOptions log;
+  // What callers' baggage may set in this node's CLS. Nothing by default: baggage is untrusted.
+  BaggageAllowList accept_baggage;
+};
+
+// Thrown where an application cannot be built, started or asked for something. what() is for people
+// and lists all faults.
+class ApplicationError final : public std::runtime_error {
+ public:
+  explicit ApplicationError(const absl::Status& status);
+  // FAILED_PRECONDITION for faults of wiring, else what the cause had.
+  [[nodiscard]] const absl::Status& status() const noexcept { return status_; }
+
+ private:
+  absl::Status status_;
+};
+
+namespace internal {
+
+class ApplicationImpl;
+
+// What a TestingModule replaces.
+struct ApplicationOverrides {
+  std::vector<ProviderSpec> providers;
+};
+
+template <class O>
+concept ServerTransportOptions = requires(const O& options) {
+  { MakeServerTransport(options) } -> std::convertible_to<std::unique_ptr<ServerTransport>>;
+};
+template <class O>
+concept ChannelOptions = requires(const O& options, TransportHost& host) {
+  { MakeChannel(options, host) } -> std::convertible_to<std::shared_ptr<Channel>>;
+};
+
+}  // namespace internal
+
+// See the top of this file. Movable. One thread builds, starts, runs and closes it; Get, Client, Stats,
+// ready and RequestStop may be called from any thread while it runs. Destroying it closes it.
+class Application final {
+ public:
+  // Builds the application whose root module is M: collects its modules, checks everything, then
+  // constructs all providers and controllers. Throws ApplicationError with all faults.
+  template <class M>
+  [[nodiscard]] static Application Create(ApplicationOptions options = {}) {
+    return OrThrow(TryCreate<M>(std::move(options)));
+  }
+  [[nodiscard]] static Application Create(const DynamicModule& root,
+                                          ApplicationOptions options = {}) {
+    return OrThrow(TryCreate(root, std::move(options)));
+  }
+  // The same without exceptions.
+  template <class M>
+  [[nodiscard]] static absl::StatusOr<Application> TryCreate(ApplicationOptions options = {}) {
+    return Build({internal::StaticModuleType<M>(), nullptr, std::source_location::current()},
+                 std::move(options), {});
+  }
+  [[nodiscard]] static absl::StatusOr<Application> TryCreate(const DynamicModule& root,
+                                                             ApplicationOptions options = {}) {
+    return Build({root.content()->type, root.content(), root.content()->where}, std::move(options),
+                 {});
+  }
+
+  Application(Application&&) noexcept;
+  Application& operator=(Application&&) noexcept;
+  ~Application();
+
+  // Serves on a transport too: app.Listen(Grpc{.address = "0.0.0.0:50051"}). Before Start nothing is
+  // bound yet; afterwards it is bound at once, and a failure is thrown as ApplicationError.
+  template <class O>
+  Application& Listen(const O& options) {
+    static_assert(
+        internal::ServerTransportOptions<O>,
+        "rookery: Listen(options): these are no options of a server transport; include its "
+        "header, e.g. rookery/transports/grpc.h");
+    AddTransport(MakeServerTransport(options));
+    return *this;
+  }
+
+  // Enhancers for every controller on every transport. A class is injected as a provider of the root
+  // module is; an instance is used as it is. Before Start (or the first Client()) only.
+  template <class G>
+  Application& UseGlobalGuard() {
+    globals().UseGuard<G>();
+    return *this;
+  }
+  template <class G>
+  Application& UseGlobalGuard(std::shared_ptr<G> guard) {
+    globals().UseGuard(std::move(guard));
+    return *this;
+  }
+  template <class I>
+  Application& UseGlobalInterceptor() {
+    globals().UseInterceptor<I>();
+    return *this;
+  }
+  template <class I>
+  Application& UseGlobalInterceptor(std::shared_ptr<I> interceptor) {
+    globals().UseInterceptor(std::move(interceptor));
+    return *this;
+  }
+  template <class P>
+  Application& UseGlobalPipe() {
+    globals().UsePipe<P>();
+    return *this;
+  }
+  template <class P>
+  Application& UseGlobalPipe(std::shared_ptr<P> pipe) {
+    globals().UsePipe(std::move(pipe));
+    return *this;
+  }
+  template <class F>
+  Application& UseGlobalFilter() {
+    globals().UseFilter<F>();
+    return *this;
+  }
+  template <class F>
+  Application& UseGlobalFilter(std::shared_ptr<F> filter) {
+    globals().UseFilter(std::move(filter));
+    return *this;
+  }
+
+  // Compiles the handlers, then runs OnModuleInit and OnApplicationBootstrap. Start does it; tests
+  // may want it alone. Once; later calls do nothing.
+  void Init() { OrThrow(TryInit()); }
+  [[nodiscard]] absl::Status TryInit();
+  // Init, then binds all listeners, in the order given. When one fails, those before it are closed,
+  // the shutdown hooks run, and ApplicationError says which and why.
+  void Start() { OrThrow(TryStart()); }
+  [[nodiscard]] absl::Status TryStart();
+
+  // Start (if that was not done), then serves until one of ApplicationOptions::signals, RequestStop()
+  // or Close(); then shuts down as Close does. Returns the process's exit code: 0, or 1 when it could
+  // not start, with the reason in the log. A second signal during the shutdown ends the process at
+  // once, with exit code 128 + signal.
+  [[nodiscard]] int Run();
+  // Makes Run() return, after a shutdown. Any thread, handlers included; returns at once.
+  void RequestStop() noexcept;
+  // Not ready -> no new calls -> calls in flight end, or are cancelled after the grace -> OnModuleDestroy
+  // and BeforeApplicationShutdown -> listeners close -> OnApplicationShutdown. A hook that fails is
+  // logged and the others run. Blocks; not from a handler. Idempotent: a second caller waits for the
+  // first.
+  void Close() noexcept;
+
+  // The provider of T that the root module sees, else the only one in the application. Throws
+  // ApplicationError if there is none, or no telling which. Valid as long as the application.
+  template <class T>
+  [[nodiscard]] T& Get() {
+    return *static_cast<T*>(Find(Token::Of<T>()).get());
+  }
+  template <class T>
+  [[nodiscard]] T& Get(const InjectionToken<T>& token) {
+    return *static_cast<T*>(Find(token).get());
+  }
+
+  // A client onto this application's own controllers, in this process, through the whole pipeline.
+  // Runs Init if that was not done. The application must outlive it.
+  template <class X>
+  [[nodiscard]] X Client() {
+    return X(LocalChannel());
+  }
+  // A client over a transport: app.Client<OrdersClient>(Grpc{.address = "orders:50051"}).
+  template <class X, class O>
+  [[nodiscard]] X Client(const O& options) {
+    static_assert(
+        internal::ChannelOptions<O>,
+        "rookery: Client(options): these are no options of a client transport; include its "
+        "header, e.g. rookery/transports/grpc.h");
+    return X(MakeChannel(options, host()));
+  }
+
+  // Where it listens, in the order of Listen: "127.0.0.1:50051". Empty before Start.
+  [[nodiscard]] std::vector<std::string> Endpoints() const;
+  // Started, and not shutting down.
+  [[nodiscard]] bool ready() const noexcept;
+  // All counters, now.
+  [[nodiscard]] StatsSnapshot Stats() const;
+  [[nodiscard]] const Logger& log() const noexcept;
+  // What it lends to transports.
+  [[nodiscard]] TransportHost& host() noexcept;
+
+  // For the framework: see rookery/app/testing.h.
+  [[nodiscard]] static absl::StatusOr<Application> Build(internal::ModuleImport root,
+                                                         ApplicationOptions options,
+                                                         internal::ApplicationOverrides overrides);
+
+ private:
+  explicit Application(std::shared_ptr<internal::ApplicationImpl> impl) noexcept;
+
+  static void OrThrow(const absl::Status& status) {
+    if (!status.ok()) throw ApplicationError(status);
+  }
+  static Application OrThrow(absl::StatusOr<Application> app) {
+    OrThrow(app.status());
+    return *std::move(app);
+  }
+  void AddTransport(std::unique_ptr<ServerTransport> transport);
+  [[nodiscard]] GlobalEnhancers& globals();
+  [[nodiscard]] const std::shared_ptr<void>& Find(const Token& token);
+  [[nodiscard]] std::shared_ptr<Channel> LocalChannel();
+
+  std::shared_ptr<internal::ApplicationImpl> impl_;
+};
+
+}  // namespace rookery
+
+#endif  // ROOKERY_APP_APPLICATION_H_

@@ -1,0 +1,536 @@
+#include "rookery/app/application.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "app/application_impl.h"
+#include "app/signals.h"
+#include "rookery/pipeline/reflector.h"
+#include "rookery/runtime/rpc_exception.h"
+
+namespace rookery {
+
+namespace internal {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double MillisSince(Deadline start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+// What handlers() gives until there are some.
+class NoHandlers final : public HandlerRegistry {
+ public:
+  [[nodiscard]] const Handler* Find(std::string_view) const override { return nullptr; }
+  [[nodiscard]] std::span<const Handler* const> all() const override { return {}; }
+  void CountRejected(std::string_view, std::string_view,
+                     const absl::Status&) const noexcept override {}
+};
+const HandlerRegistry& Nobody() {
+  static const NoHandlers nobody;
+  return nobody;
+}
+
+}  // namespace
+
+ApplicationImpl::ApplicationImpl(ApplicationOptions options)
+    : options_(std::move(options)),
+      log_(Logger(options_.log).Named(options_.name)),
+      stats_(std::make_shared<StatsRegistry>()) {}
+
+ApplicationImpl::~ApplicationImpl() { Teardown(); }
+
+std::shared_ptr<LoopPool> ApplicationImpl::SharedLoops() {
+  const std::lock_guard<std::mutex> lock(loops_mutex_);
+  if (loops_ == nullptr) {
+    LoopPool::Options options;
+    options.threads = options_.loop_threads;
+    options.name = options_.name;
+    options.watchdog = options_.watchdog;
+    loops_ = std::make_shared<LoopPool>(options);
+  }
+  return loops_;
+}
+
+const HandlerRegistry& ApplicationImpl::handlers() const {
+  return registry_ == nullptr ? Nobody() : *registry_;
+}
+
+Container::Describe ApplicationImpl::Describe() const {
+  return [this](Container::Id id) { return graph_.Describe(id); };
+}
+
+absl::Status ApplicationImpl::Faulty(std::string_view what, const std::vector<std::string>& faults,
+                                     absl::StatusCode code) const {
+  const std::string& root = graph_.modules()[graph_.root()].name;
+  std::string text =
+      absl::StrCat(root, std::string(what),
+                   faults.size() == 1 ? ":" : absl::StrCat(", ", faults.size(), " faults:"));
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    absl::StrAppend(&text, "\n\n", faults.size() == 1 ? "" : absl::StrCat(i + 1, ". "), faults[i]);
+  }
+  return absl::Status(code, text);
+}
+
+// ---- building -------------------------------------------------------------------------------
+
+void ApplicationImpl::AddBuiltins() {
+  graph_.AddBuiltin(ValueProvider<Logger>(Token::Of<Logger>(), log_));
+  graph_.AddBuiltin(ValueProvider<StatsRegistry>(Token::Of<StatsRegistry>(), stats_));
+  graph_.AddBuiltin(ValueProvider<TransportHost>(Token::Of<TransportHost>(),
+                                                 std::ref(static_cast<TransportHost&>(*this))));
+  graph_.AddBuiltin(
+      FactoryProvider<LoopPool>(Token::Of<LoopPool>(), [this] { return SharedLoops(); }));
+  graph_.AddBuiltin(ClassProvider<Reflector>());
+}
+
+void ApplicationImpl::DescribeControllers(std::vector<std::string>* faults) {
+  const auto modules = graph_.modules();
+  for (ModuleGraph::Index index = 0; index < modules.size(); ++index) {
+    // Copies: AddInjectable may not move the vectors, but a reader need not know.
+    const std::vector<ModuleGraph::Controller> controllers = modules[index].controllers;
+    for (const ModuleGraph::Controller& controller : controllers) {
+      Described described{index, controller.id, ControllerBuilder()};
+      try {
+        controller.describe(described.builder);
+      } catch (...) {
+        faults->push_back(absl::StrCat(graph_.Describe(controller.id), " failed in Configure: ",
+                                       Cause(StatusFromException(std::current_exception())), "."));
+        continue;
+      }
+      for (const ProviderSpec& spec : described.builder.injectables()) {
+        graph_.AddInjectable(index, spec);
+      }
+      controllers_.push_back(std::move(described));
+    }
+    if (modules[index].enhancers.empty()) continue;
+    ModuleEnhancers own{index, GlobalEnhancers()};
+    for (const GlobalEnhancerSpec& spec : modules[index].enhancers) spec.describe(own.enhancers);
+    for (ProviderSpec spec : own.enhancers.injectables()) graph_.AddInjectable(index, spec);
+    module_enhancers_.push_back(std::move(own));
+  }
+}
+
+std::vector<BoundController> ApplicationImpl::Bind() {
+  std::vector<BoundController> bound;
+  bound.reserve(controllers_.size());
+  for (const Described& described : controllers_) {
+    BoundController controller;
+    controller.description = &described.builder;
+    controller.instance = container_.instance(described.id);
+    controller.resolve = [this, module = described.module](const Token& token) {
+      const Container::Id id = graph_.FindEnhancer(module, token);
+      return id == Container::kAbsent ? nullptr : container_.instance(id);
+    };
+    controller.module = graph_.modules()[described.module].name;
+    controller.where = container_.spec(described.id).where;
+    bound.push_back(std::move(controller));
+  }
+  return bound;
+}
+
+std::vector<std::string> ApplicationImpl::Construct(Deadline deadline) {
+  TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
+  std::vector<std::string> failures = container_.Construct(runner, deadline, Describe());
+  if (!runner.Settle()) abandoned_ = true;
+  return failures;
+}
+
+absl::Status ApplicationImpl::Build(const ModuleImport& root,
+                                    const ApplicationOverrides& overrides) {
+  std::vector<std::string> faults;
+  AddBuiltins();
+  try {
+    graph_.Scan(root);
+  } catch (...) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        ShortTypeName(root.type->type->name), " cannot be built: a module's Define failed: ",
+        Cause(StatusFromException(std::current_exception())), "."));
+  }
+  DescribeControllers(&faults);
+  for (const ProviderSpec& spec : overrides.providers) graph_.Override(spec);
+  graph_.Resolve();
+  faults.insert(faults.begin(), graph_.faults().begin(), graph_.faults().end());
+  const std::vector<BoundController> bound = Bind();
+  for (std::string& fault : CheckHandlers(bound)) faults.push_back(std::move(fault));
+  if (!faults.empty()) {
+    return Faulty(" cannot be built", faults, absl::StatusCode::kFailedPrecondition);
+  }
+  faults = Construct(Clock::now() + options_.startup_timeout);
+  if (!faults.empty()) {
+    return Faulty(" cannot be built", faults, absl::StatusCode::kFailedPrecondition);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const std::shared_ptr<void>*> ApplicationImpl::Find(const Token& token) {
+  const std::lock_guard<std::mutex> lock(container_mutex_);
+  absl::StatusOr<Container::Id> id = graph_.FindAnywhere(token);
+  if (!id.ok()) return std::move(id).status();
+  if (!container_.constructed(*id)) {
+    // One of the framework's own that nobody has asked for so far.
+    const std::vector<std::string> failures = Construct(Clock::now() + options_.startup_timeout);
+    if (!failures.empty()) return absl::FailedPreconditionError(failures.front());
+  }
+  return &container_.instance(*id);
+}
+
+// ---- starting -------------------------------------------------------------------------------
+
+absl::Status ApplicationImpl::Compile() {
+  // Enhancers that the application itself named: classes are made now, in the root module.
+  for (const ProviderSpec& spec : globals_.injectables()) {
+    if (absl::StatusOr<Container::Id> id = graph_.AddLate(spec); !id.ok()) return id.status();
+  }
+  const std::vector<std::string> failures = Construct(Clock::now() + options_.startup_timeout);
+  if (!failures.empty()) {
+    return Faulty(" cannot be started", failures, absl::StatusCode::kFailedPrecondition);
+  }
+  std::vector<BoundEnhancers> enhancers;
+  const auto bind = [&](const GlobalEnhancers& own, ModuleGraph::Index module) {
+    BoundEnhancers bound;
+    bound.enhancers = &own;
+    bound.resolve = [this, module](const Token& token) {
+      const Container::Id id = graph_.FindEnhancer(module, token);
+      return id == Container::kAbsent ? nullptr : container_.instance(id);
+    };
+    enhancers.push_back(std::move(bound));
+  };
+  // app.UseGlobal... first, then the providers of modules: Nest's order.
+  bind(globals_, graph_.root());
+  for (const ModuleEnhancers& own : module_enhancers_) bind(own.enhancers, own.module);
+  absl::StatusOr<std::unique_ptr<HandlerRegistry>> registry =
+      CompileHandlers(Bind(), std::move(enhancers), *stats_, options_.accept_baggage);
+  if (!registry.ok()) return registry.status();
+  registry_ = *std::move(registry);
+  local_ = std::make_shared<LocalEndpoint>(*registry_);
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Channel> ApplicationImpl::OpenLocal() {
+  return std::make_shared<LocalChannel>(local_);
+}
+
+std::vector<std::string> ApplicationImpl::RunInitHooks(HookPhase phase, Deadline deadline) {
+  std::vector<std::string> failures;
+  TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
+  hooked_.resize(container_.size(), false);
+  for (const ModuleGraph::Index module : graph_.InitOrder()) {
+    for (const std::vector<Container::Id>& group : graph_.InitGroups(module)) {
+      std::vector<Container::Id> failed;
+      failures = container_.RunHooks(phase, group, ShutdownSignal(), runner, deadline, Describe(),
+                                     &failed);
+      if (phase == HookPhase::kOnModuleInit) {
+        for (const Container::Id id : group) {
+          hooked_[id] = std::find(failed.begin(), failed.end(), id) == failed.end();
+        }
+      }
+      if (!failures.empty()) {
+        if (!runner.Settle()) abandoned_ = true;
+        return failures;
+      }
+    }
+  }
+  return failures;
+}
+
+absl::Status ApplicationImpl::Init() {
+  if (phase_ != Phase::kBuilt) {
+    return phase_ >= Phase::kClosing
+               ? absl::FailedPreconditionError("the application is closed; make a new one")
+               : absl::OkStatus();
+  }
+  if (absl::Status status = Compile(); !status.ok()) return status;
+  phase_ = Phase::kInitialised;
+  const Deadline deadline = Clock::now() + options_.startup_timeout;
+  for (const HookPhase phase : {HookPhase::kOnModuleInit, HookPhase::kOnApplicationBootstrap}) {
+    const std::vector<std::string> failures = RunInitHooks(phase, deadline);
+    if (failures.empty()) continue;
+    absl::Status status =
+        Faulty(" cannot be started", failures, absl::StatusCode::kFailedPrecondition);
+    // Who is initialised is told to let go again.
+    Close(ShutdownSignal());
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplicationImpl::AddTransport(std::unique_ptr<ServerTransport> transport) {
+  transports_.push_back(std::move(transport));
+  if (phase_ != Phase::kStarted) return absl::OkStatus();
+  ServerTransport& added = *transports_.back();
+  if (absl::Status status = added.Start(*this); !status.ok()) {
+    absl::Status failed(status.code(), absl::StrCat("Can't listen on ", std::string(added.name()),
+                                                    ": ", status.message()));
+    transports_.pop_back();
+    return failed;
+  }
+  started_ = transports_.size();
+  log_.Info("listening", {{"on", added.name()}, {"endpoint", added.endpoint()}});
+  return absl::OkStatus();
+}
+
+absl::Status ApplicationImpl::Start() {
+  if (phase_ == Phase::kStarted) return absl::OkStatus();
+  const Deadline began = Clock::now();
+  if (absl::Status status = Init(); !status.ok()) return status;
+  for (const std::unique_ptr<ServerTransport>& transport : transports_) {
+    absl::Status status;
+    try {
+      status = transport->Start(*this);
+    } catch (...) {
+      status = StatusFromException(std::current_exception());
+    }
+    if (!status.ok()) {
+      absl::Status failed(
+          status.code(),
+          absl::StrCat("Can't listen on ", std::string(transport->name()), ": ", Cause(status)));
+      transport->Stop();
+      Close(ShutdownSignal());
+      return failed;
+    }
+    ++started_;
+    log_.Info("listening", {{"on", transport->name()}, {"endpoint", transport->endpoint()}});
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    phase_ = Phase::kStarted;
+  }
+  ready_.store(true, std::memory_order_release);
+  log_.Info("ready", {{"modules", graph_.modules().size()},
+                      {"providers", container_.size()},
+                      {"handlers", handlers().all().size()},
+                      {"listeners", started_},
+                      {"ms", MillisSince(began)}});
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ApplicationImpl::Endpoints() const {
+  std::vector<std::string> endpoints;
+  for (std::size_t i = 0; i < started_; ++i) endpoints.push_back(transports_[i]->endpoint());
+  return endpoints;
+}
+
+// ---- running --------------------------------------------------------------------------------
+
+int ApplicationImpl::Run() {
+  const SignalWatcher watcher(options_.signals, [this](int number) {
+    const ShutdownSignal signal(number);
+    bool second = false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      second = stop_requested_ || phase_ >= Phase::kClosing;
+    }
+    if (!second) {
+      RequestStop(signal);
+      return;
+    }
+    log_.Error("second signal: ending at once", {{"signal", signal.name()}});
+    log_.Flush();
+    // No destructors: they are what may be stuck.
+    _exit(128 + number);
+  });
+  absl::Status status = watcher.status();
+  if (status.ok()) status = Start();
+  if (!status.ok()) {
+    log_.Error("cannot start", {{"why", Cause(status)}});
+    log_.Flush();
+    Close(ShutdownSignal());
+    return 1;
+  }
+  ShutdownSignal signal;
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return stop_requested_ || phase_ >= Phase::kClosing; });
+    signal = stop_signal_;
+  }
+  Close(signal);
+  return 0;
+}
+
+void ApplicationImpl::RequestStop(ShutdownSignal signal) noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (stop_requested_) return;
+  stop_requested_ = true;
+  stop_signal_ = signal;
+  changed_.notify_all();
+}
+
+// ---- shutting down --------------------------------------------------------------------------
+
+void ApplicationImpl::Close(ShutdownSignal signal) noexcept {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (phase_ >= Phase::kClosing) {
+      changed_.wait(lock, [this] { return phase_ == Phase::kClosed; });
+      return;
+    }
+    const bool begun = phase_ != Phase::kBuilt;
+    phase_ = begun ? Phase::kClosing : Phase::kClosed;
+    changed_.notify_all();
+    if (!begun) return;
+  }
+  Shutdown(signal);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  phase_ = Phase::kClosed;
+  changed_.notify_all();
+}
+
+void ApplicationImpl::Shutdown(ShutdownSignal signal) noexcept {
+  const Deadline began = Clock::now();
+  const bool served = started_ > 0;
+  const bool was_ready = ready_.exchange(false);
+  if (was_ready) {
+    log_.Info("shutting down: not ready", {{"signal", signal ? signal.name() : "none"}});
+  }
+  for (std::size_t i = 0; i < started_; ++i) transports_[i]->NotReady();
+  if (served && options_.shutdown_delay.count() > 0) {
+    std::this_thread::sleep_for(options_.shutdown_delay);
+  }
+  for (std::size_t i = 0; i < started_; ++i) transports_[i]->StopIntake();
+  if (served) log_.Info("shutting down: no new calls");
+
+  // One deadline for all: while one listener is waited for, the calls of the others end as well.
+  const Deadline grace = Clock::now() + options_.drain_grace;
+  std::size_t cancelled = 0;
+  for (std::size_t i = 0; i < started_; ++i) cancelled += transports_[i]->Drain(grace);
+  // Last: what the listeners let in may have called in this process.
+  if (local_ != nullptr) cancelled += local_->Drain(grace);
+  if (served) {
+    log_.Write(cancelled == 0 ? LogLevel::kInfo : LogLevel::kWarn, "shutting down: drained",
+               {{"cancelled", cancelled}, {"ms", MillisSince(began)}});
+  }
+
+  const Deadline hooks = Clock::now() + options_.shutdown_hooks_timeout;
+  RunShutdownHooks(HookPhase::kOnModuleDestroy, signal, hooks);
+  RunShutdownHooks(HookPhase::kBeforeApplicationShutdown, signal, hooks);
+  StopTransports();
+  RunShutdownHooks(HookPhase::kOnApplicationShutdown, signal, hooks);
+  if (was_ready) log_.Info("shut down", {{"ms", MillisSince(began)}});
+  log_.Flush();
+}
+
+void ApplicationImpl::StopTransports() noexcept {
+  for (std::size_t i = started_; i-- > 0;) transports_[i]->Stop();
+  if (started_ > 0) log_.Info("shutting down: listeners closed");
+}
+
+void ApplicationImpl::RunShutdownHooks(HookPhase phase, ShutdownSignal signal,
+                                       Deadline deadline) noexcept {
+  if (hooked_.empty()) return;
+  TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
+  std::vector<ModuleGraph::Index> order = graph_.InitOrder();
+  std::reverse(order.begin(), order.end());
+  for (const ModuleGraph::Index module : order) {
+    std::vector<std::vector<Container::Id>> groups = graph_.InitGroups(module);
+    std::reverse(groups.begin(), groups.end());
+    for (std::vector<Container::Id>& group : groups) {
+      std::erase_if(group,
+                    [this](Container::Id id) { return id >= hooked_.size() || !hooked_[id]; });
+      std::reverse(group.begin(), group.end());
+      for (const std::string& failure :
+           container_.RunHooks(phase, group, signal, runner, deadline, Describe())) {
+        log_.Error("a shutdown hook failed; the others run", {{"why", failure}});
+      }
+    }
+  }
+  if (!runner.Settle()) abandoned_ = true;
+}
+
+void ApplicationImpl::Teardown() noexcept {
+  std::shared_ptr<LoopPool> loops;
+  {
+    const std::lock_guard<std::mutex> lock(loops_mutex_);
+    loops = loops_;
+  }
+  // What is posted ends first; nothing runs on the loops while instances go.
+  if (loops != nullptr) loops->Stop();
+  local_.reset();
+  registry_.reset();
+  if (!abandoned_) container_.Destroy();
+  transports_.clear();
+}
+
+}  // namespace internal
+
+// ---- the face -------------------------------------------------------------------------------
+
+ApplicationError::ApplicationError(const absl::Status& status)
+    : std::runtime_error(std::string(status.message())), status_(status) {}
+
+Application::Application(std::shared_ptr<internal::ApplicationImpl> impl) noexcept
+    : impl_(std::move(impl)) {}
+Application::Application(Application&&) noexcept = default;
+Application& Application::operator=(Application&& other) noexcept {
+  if (this != &other) {
+    Application old(std::move(impl_));
+    impl_ = std::move(other.impl_);
+  }
+  return *this;
+}
+Application::~Application() {
+  if (impl_ == nullptr) return;
+  impl_->Close(ShutdownSignal());
+  impl_->Teardown();
+}
+
+absl::StatusOr<Application> Application::Build(internal::ModuleImport root,
+                                               ApplicationOptions options,
+                                               internal::ApplicationOverrides overrides) {
+  std::shared_ptr<internal::ApplicationImpl> impl;
+  try {
+    impl = std::make_shared<internal::ApplicationImpl>(std::move(options));
+  } catch (...) {
+    return StatusFromException(std::current_exception());  // the log's file cannot be opened
+  }
+  Logger::SetDefault(impl->log());
+  Application app(impl);
+  if (absl::Status status = impl->Build(root, overrides); !status.ok()) return status;
+  return app;
+}
+
+absl::Status Application::TryInit() { return impl_->Init(); }
+absl::Status Application::TryStart() { return impl_->Start(); }
+int Application::Run() { return impl_->Run(); }
+void Application::RequestStop() noexcept { impl_->RequestStop(ShutdownSignal()); }
+void Application::Close() noexcept { impl_->Close(ShutdownSignal()); }
+
+void Application::AddTransport(std::unique_ptr<ServerTransport> transport) {
+  OrThrow(impl_->AddTransport(std::move(transport)));
+}
+
+GlobalEnhancers& Application::globals() {
+  if (impl_->initialised()) {
+    throw ApplicationError(
+        absl::FailedPreconditionError("UseGlobal... comes too late: the handlers are compiled. "
+                                      "Call it before Start, Init and the "
+                                      "first Client()."));
+  }
+  return impl_->globals();
+}
+
+const std::shared_ptr<void>& Application::Find(const Token& token) {
+  absl::StatusOr<const std::shared_ptr<void>*> found = impl_->Find(token);
+  OrThrow(found.status());
+  return **found;
+}
+
+std::shared_ptr<Channel> Application::LocalChannel() {
+  OrThrow(impl_->Init());
+  return impl_->OpenLocal();
+}
+
+std::vector<std::string> Application::Endpoints() const { return impl_->Endpoints(); }
+bool Application::ready() const noexcept { return impl_->ready(); }
+StatsSnapshot Application::Stats() const { return impl_->Stats(); }
+const Logger& Application::log() const noexcept { return impl_->log(); }
+TransportHost& Application::host() noexcept { return *impl_; }
+
+}  // namespace rookery
