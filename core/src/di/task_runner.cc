@@ -43,7 +43,8 @@ struct TaskRunner::State {
   std::shared_ptr<LoopPool> loops;
 
   template <class T>
-  static Detached Run(std::shared_ptr<State> state, std::size_t key, Task<T> task) {
+  static Detached Run(std::shared_ptr<State> state, [[maybe_unused]] ContextRef held,
+                      std::size_t key, Task<T> task) {
     auto outcome = co_await AsStatusOr(std::move(task));
     Done done;
     done.key = key;
@@ -97,12 +98,13 @@ void TaskRunner::StartTask(std::size_t key, Task<T> task, Deadline deadline) {
   if (loops_ == nullptr) loops_ = get_loops_();
   ++pending_;
   // A context of its own: values that one start-up task sets are not another's.
-  const ContextRef context = ContextRef::Adopt(Context::NewChild(state_->context.get()));
+  ContextRef context = ContextRef::Adopt(Context::NewChild(state_->context.get()));
   context->TightenDeadline(deadline);
   const ContextScope scope(context.get());
-  (*loops_)[0].Post([state = state_, key, task = std::move(task)]() mutable {
-    State::Run(std::move(state), key, std::move(task));
-  });
+  (*loops_)[0].Post(
+      [state = state_, context = std::move(context), key, task = std::move(task)]() mutable {
+        State::Run(std::move(state), std::move(context), key, std::move(task));
+      });
 }
 
 void TaskRunner::Start(std::size_t key, Task<Made> task, Deadline deadline) {
