@@ -82,13 +82,10 @@ pb::FileDescriptorProto Published(const pb::FileDescriptor& file, std::string_vi
 class ReflectionSource final {
  public:
   ReflectionSource(const HandlerRegistry& registry, bool health) : health_(health) {
-    pools_.push_back(pb::DescriptorPool::generated_pool());
     for (const Handler* handler : registry.all()) {
       const MethodDescriptor& method = handler->descriptor();
       if (!method.service.empty()) services_.emplace(method.service);
-      if (method.proto == nullptr) continue;
-      const pb::DescriptorPool* const pool = method.proto()->file()->pool();
-      if (std::find(pools_.begin(), pools_.end(), pool) == pools_.end()) pools_.push_back(pool);
+      if (method.proto != nullptr) protos_.push_back(method.proto);
     }
     if (health) services_.emplace("grpc.health.v1.Health");
     services_.emplace(kV1.service);
@@ -97,7 +94,7 @@ class ReflectionSource final {
 
   void Answer(const wire::ServerReflectionRequest& request,
               wire::ServerReflectionResponse* response) {
-    AddOwnFiles();
+    LoadFiles();
     response->set_valid_host(request.host());
     *response->mutable_original_request() = request;
     using Request = wire::ServerReflectionRequest;
@@ -144,10 +141,16 @@ class ReflectionSource final {
   }
 
  private:
-  // Health and reflection themselves, under the names that peers know. Made at the first question,
-  // since most processes are never asked.
-  void AddOwnFiles() {
+  // The pools that served methods come from, then health and reflection themselves under the names
+  // that peers know. At the first question: most processes are never asked, and protobuf builds no
+  // descriptor before somebody wants one, which would be a tenth of the start-up.
+  void LoadFiles() {
     std::call_once(once_, [this] {
+      pools_.push_back(pb::DescriptorPool::generated_pool());
+      for (const auto proto : protos_) {
+        const pb::DescriptorPool* const pool = proto()->file()->pool();
+        if (std::find(pools_.begin(), pools_.end(), pool) == pools_.end()) pools_.push_back(pool);
+      }
       const pb::FileDescriptor& reflection = *wire::ServerReflectionRequest::descriptor()->file();
       const pb::FileDescriptor& health =
           *rookery_wire::grpc::health::v1::HealthCheckRequest::descriptor()->file();
@@ -220,6 +223,7 @@ class ReflectionSource final {
 
   const bool health_;
   std::set<std::string> services_;
+  std::vector<const pb::MethodDescriptor* (*)()> protos_;
   std::once_flag once_;
   pb::DescriptorPool own_;
   std::vector<const pb::DescriptorPool*> pools_;
