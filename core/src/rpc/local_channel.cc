@@ -14,6 +14,7 @@
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/message.h"
 #include "rookery/rpc/trace.h"
+#include "rookery/rpc/transport.h"
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/frame.h"
 #include "rookery/runtime/loop.h"
@@ -36,12 +37,13 @@ using google::protobuf::Message;
 class LocalCall final : public CallContext, private MessageSource {
  public:
   // Null and *status if the call is not let in.
-  [[nodiscard]] static ContextRef Make(const std::shared_ptr<LocalEndpoint>& endpoint,
-                                       OutgoingCall& call, absl::Status* status) {
+  [[nodiscard]] static ContextRef Make(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                                       absl::Status* status) {
     const Handler* handler = nullptr;
     *status = endpoint->Admit(*call.method, &handler);
     if (!status->ok()) return ContextRef();
-    return ContextRef::Adopt(std::make_unique<LocalCall>(endpoint, handler, call).release());
+    return ContextRef::Adopt(
+        std::make_unique<LocalCall>(std::move(endpoint), handler, call).release());
   }
 
   LocalCall(std::shared_ptr<LocalEndpoint> endpoint, const Handler* handler, OutgoingCall& call)
@@ -509,9 +511,9 @@ class LocalStream final : public ClientStream {
   CancelCallback on_cancel_;
 };
 
-class RefusedStream final : public ClientStream {
+class FailedStream final : public ClientStream {
  public:
-  explicit RefusedStream(absl::Status status) noexcept : status_(std::move(status)) {}
+  explicit FailedStream(absl::Status status) noexcept : status_(std::move(status)) {}
   Task<bool> Write(const Message& /*message*/) override { co_return false; }
   Task<void> WritesDone() override { co_return; }
   Task<bool> Read(Message& /*into*/) override { co_return false; }
@@ -527,14 +529,25 @@ class RefusedStream final : public ClientStream {
 // ---- LocalEndpoint --------------------------------------------------------------------------
 
 LocalEndpoint::LocalEndpoint(const HandlerRegistry& handlers, Options options)
-    : handlers_(handlers),
+    : handlers_(&handlers),
+      host_(nullptr),
       options_(std::move(options)),
       address_(options_.name.empty() ? "inproc" : absl::StrCat("inproc:", options_.name)) {}
+
+LocalEndpoint::LocalEndpoint(TransportHost& host, Options options)
+    : handlers_(nullptr),
+      host_(&host),
+      options_(std::move(options)),
+      address_(options_.name.empty() ? "inproc" : absl::StrCat("inproc:", options_.name)) {}
+
+const HandlerRegistry& LocalEndpoint::handlers() const {
+  return handlers_ != nullptr ? *handlers_ : host_->handlers();
+}
 
 LocalEndpoint::~LocalEndpoint() = default;
 
 absl::Status LocalEndpoint::Refuse(const MethodDescriptor& method, absl::Status status) {
-  handlers_.CountRejected("inproc", method.full_name, status);
+  handlers().CountRejected("inproc", method.full_name, status);
   Left();
   return status;
 }
@@ -552,13 +565,14 @@ absl::Status LocalEndpoint::Admit(const MethodDescriptor& method, const Handler*
                               absl::StrCat(address_, " serves ", options_.max_concurrent_calls,
                                            " calls at a time, and as many are in flight")));
   }
+  const HandlerRegistry& registry = handlers();
   // An event goes to all its handlers, which share a pattern, not a name.
   const Handler* found = nullptr;
   if (method.kind == MethodKind::kEvent && !method.pattern.empty()) {
-    found = handlers_.Find(method.pattern);
+    found = registry.Find(method.pattern);
   }
-  if (found == nullptr) found = handlers_.Find(method.full_name);
-  if (found == nullptr && !method.pattern.empty()) found = handlers_.Find(method.pattern);
+  if (found == nullptr) found = registry.Find(method.full_name);
+  if (found == nullptr && !method.pattern.empty()) found = registry.Find(method.pattern);
   if (found == nullptr) [[unlikely]] {
     return Refuse(method, absl::UnimplementedError(
                               absl::StrCat(address_, " has no method ", Abs(method.full_name))));
@@ -618,10 +632,6 @@ ConnectionState LocalChannel::state() const noexcept {
   return endpoint_->open() ? ConnectionState::kReady : ConnectionState::kTransientFailure;
 }
 
-std::unique_ptr<ClientStream> LocalChannel::FailedStream(absl::Status status) {
-  return std::make_unique<RefusedStream>(std::move(status));
-}
-
 namespace {
 absl::Status ChannelClosed(const std::string& target) {
   return absl::UnavailableError(absl::StrCat("the channel to ", target, " is closed"));
@@ -629,13 +639,29 @@ absl::Status ChannelClosed(const std::string& target) {
 }  // namespace
 
 Task<void> LocalChannel::Unary(OutgoingCall& call, const Message& request, Message& response) {
-  absl::Status status;
-  ContextRef ref;
   if (closed_.load(std::memory_order_acquire)) [[unlikely]] {
-    status = ChannelClosed(target());
-  } else {
-    ref = LocalCall::Make(endpoint_, call, &status);
+    return internal::RefusedCall(ChannelClosed(target()));
   }
+  return internal::CallLocally(endpoint_, call, request, response);
+}
+
+std::unique_ptr<ClientStream> LocalChannel::Open(OutgoingCall& call) {
+  if (closed_.load(std::memory_order_acquire)) [[unlikely]] {
+    return internal::RefusedStream(ChannelClosed(target()));
+  }
+  return internal::OpenLocally(endpoint_, call);
+}
+
+std::shared_ptr<Channel> MakeLocalChannel(TransportHost& host) {
+  return std::make_shared<LocalChannel>(std::make_shared<LocalEndpoint>(host));
+}
+
+namespace internal {
+
+Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                       const Message& request, Message& response) {
+  absl::Status status;
+  const ContextRef ref = LocalCall::Make(std::move(endpoint), call, &status);
   if (ref) {
     LocalCall& local = CallOf(ref);
     const bool may_leave = call.deadline != kNoDeadline || call.cancel.source() != nullptr;
@@ -650,12 +676,20 @@ Task<void> LocalChannel::Unary(OutgoingCall& call, const Message& request, Messa
   if (!status.ok()) co_await Fail(std::move(status));
 }
 
-std::unique_ptr<ClientStream> LocalChannel::Open(OutgoingCall& call) {
-  if (closed_.load(std::memory_order_acquire)) return FailedStream(ChannelClosed(target()));
+std::unique_ptr<ClientStream> OpenLocally(const std::shared_ptr<LocalEndpoint>& endpoint,
+                                          OutgoingCall& call) {
   absl::Status status;
-  ContextRef ref = LocalCall::Make(endpoint_, call, &status);
-  if (!ref) return FailedStream(std::move(status));
+  ContextRef ref = LocalCall::Make(endpoint, call, &status);
+  if (!ref) return RefusedStream(std::move(status));
   return std::make_unique<LocalStream>(std::move(ref), call);
 }
+
+Task<void> RefusedCall(absl::Status status) { co_await Fail(std::move(status)); }
+
+std::unique_ptr<ClientStream> RefusedStream(absl::Status status) {
+  return std::make_unique<FailedStream>(std::move(status));
+}
+
+}  // namespace internal
 
 }  // namespace rookery

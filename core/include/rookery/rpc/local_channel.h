@@ -13,7 +13,7 @@
 // Handlers run on the caller's loop. Without a loop (a coroutine that is resumed outside SyncWait and
 // outside any loop) there are no timers: the deadline then depends on the handler's cooperation.
 //
-// Users meet this as app.Client<OrdersClient>() or InProcess{} (rookery/inproc/inproc.h).
+// Users meet this as app.Client<OrdersClient>() or InProcess{} (rookery/transports/inproc.h).
 #ifndef ROOKERY_RPC_LOCAL_CHANNEL_H_
 #define ROOKERY_RPC_LOCAL_CHANNEL_H_
 
@@ -37,6 +37,8 @@ namespace internal {
 class LocalCall;
 }
 
+class TransportHost;
+
 // The serving end: admits calls, counts them, and lets none in once it is closed. Thread-safe. Held by
 // shared pointers; the handlers must live until Drain() has returned and no call is in flight.
 class LocalEndpoint final {
@@ -48,6 +50,9 @@ class LocalEndpoint final {
     std::size_t max_concurrent_calls = 0;  // beyond it RESOURCE_EXHAUSTED; 0: no limit
   };
   explicit LocalEndpoint(const HandlerRegistry& handlers, Options options = Options());
+  // Of the application itself: its handlers are looked up at each call, because clients are made
+  // before them. `host` outlives the endpoint.
+  explicit LocalEndpoint(TransportHost& host, Options options = Options());
   LocalEndpoint(const LocalEndpoint&) = delete;
   LocalEndpoint& operator=(const LocalEndpoint&) = delete;
   ~LocalEndpoint();
@@ -74,7 +79,10 @@ class LocalEndpoint final {
   void Left() noexcept;
   [[nodiscard]] absl::Status Refuse(const MethodDescriptor& method, absl::Status status);
 
-  const HandlerRegistry& handlers_;
+  [[nodiscard]] const HandlerRegistry& handlers() const;
+
+  const HandlerRegistry* const handlers_;  // null: the host's
+  TransportHost* const host_;
   const Options options_;
   const std::string address_;
   std::atomic<bool> closed_{false};
@@ -100,13 +108,28 @@ class LocalChannel final : public Channel {
   [[nodiscard]] std::unique_ptr<ClientStream> Open(OutgoingCall& call) override;
   void Close() noexcept override { closed_.store(true, std::memory_order_release); }
 
-  // For the framework's own channels that stand on this one: a stream that has failed already.
-  [[nodiscard]] static std::unique_ptr<ClientStream> FailedStream(absl::Status status);
-
  private:
-  std::shared_ptr<LocalEndpoint> endpoint_;
+  const std::shared_ptr<LocalEndpoint> endpoint_;
   std::atomic<bool> closed_{false};
 };
+
+// A channel to the application's own handlers, whichever there are when a call is made. `host` outlives
+// it.
+[[nodiscard]] std::shared_ptr<Channel> MakeLocalChannel(TransportHost& host);
+
+namespace internal {
+
+// What channels within the process stand on.
+[[nodiscard]] Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                                     const google::protobuf::Message& request,
+                                     google::protobuf::Message& response);
+[[nodiscard]] std::unique_ptr<ClientStream> OpenLocally(
+    const std::shared_ptr<LocalEndpoint>& endpoint, OutgoingCall& call);
+// A call, and a stream, that have failed already.
+[[nodiscard]] Task<void> RefusedCall(absl::Status status);
+[[nodiscard]] std::unique_ptr<ClientStream> RefusedStream(absl::Status status);
+
+}  // namespace internal
 
 }  // namespace rookery
 
