@@ -196,8 +196,9 @@ class ServerCertificates final {
                    : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     }
     const grpc_ssl_pem_key_cert_pair pair = {pem->key.c_str(), pem->certificate.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(pem->ca.empty() ? nullptr : pem->ca.c_str(),
-                                                        &pair, 1);
+    // gRPC 1.51 insists on roots even where no client is asked for a certificate; any will do then.
+    *config = grpc_ssl_server_certificate_config_create(
+        pem->ca.empty() ? pem->certificate.c_str() : pem->ca.c_str(), &pair, 1);
     versions_ = versions;
     loaded_ = true;
     if (!first) Log(Severity::kInfo, "certificates reloaded");

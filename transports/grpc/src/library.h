@@ -2,6 +2,7 @@
 #ifndef ROOKERY_TRANSPORTS_GRPC_SRC_LIBRARY_H_
 #define ROOKERY_TRANSPORTS_GRPC_SRC_LIBRARY_H_
 
+#include <string>
 #include <string_view>
 
 namespace rookery::grpc_adapter {
@@ -14,6 +15,19 @@ class Library final {
   ~Library();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
+};
+
+// While it lives, what gRPC would log on this thread is kept here instead.
+class LogCapture final {
+ public:
+  LogCapture() noexcept;
+  ~LogCapture();
+  LogCapture(const LogCapture&) = delete;
+  LogCapture& operator=(const LogCapture&) = delete;
+  [[nodiscard]] std::string_view text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
 };
 
 enum class Severity { kInfo, kWarning, kError };

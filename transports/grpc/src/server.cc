@@ -114,6 +114,15 @@ class GrpcServer final : public ServerTransport {
   bool intake_stopped_ = false;
 };
 
+// "Address already in use", out of gRPC's report of a failure.
+std::string SystemErrorIn(std::string_view report) {
+  constexpr std::string_view kKey = "os_error:\"";
+  const std::size_t begin = report.rfind(kKey);
+  if (begin == std::string_view::npos) return {};
+  const std::string_view rest = report.substr(begin + kKey.size());
+  return std::string(rest.substr(0, rest.find('"')));
+}
+
 // The gRPC path of a method; patterns registered by hand have no slash of their own.
 std::string PathOf(std::string_view full_name) {
   return full_name.starts_with('/') ? std::string(full_name) : absl::StrCat("/", Absl(full_name));
@@ -221,13 +230,20 @@ absl::Status GrpcServer::Listen() {
   } else {
     credentials = grpc_insecure_server_credentials_create();
   }
-  const int port = grpc_server_add_http2_port(server_, options_.address.c_str(), credentials);
+  int port = 0;
+  std::string cause;
+  {
+    const LogCapture capture;
+    port = grpc_server_add_http2_port(server_, options_.address.c_str(), credentials);
+    cause = SystemErrorIn(capture.text());
+  }
   grpc_server_credentials_release(credentials);
   if (port == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cannot listen for gRPC on \"", options_.address,
-        "\": the port is in use, or the host is not one of this machine's addresses. Stop what "
-        "listens there, choose another port, or port 0 to have one picked."));
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot listen for gRPC on \"", options_.address,
+                     "\": ", cause.empty() ? "the host is not known" : cause,
+                     ". Stop what listens there, choose another address, or port 0 to have a port "
+                     "picked."));
   }
   if (options_.address.starts_with("unix")) {
     endpoint_ = options_.address;
