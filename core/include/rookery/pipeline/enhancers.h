@@ -12,6 +12,7 @@
 #include <memory>
 #include <source_location>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -66,35 +67,35 @@ class EnhancerVerbs {
 
   template <class G>
   Self& UseGuard(Where where = Where::current()) {
-    return Use<G>(internal::MakeGuardFunction<G>(), nullptr, where);
+    return UseClass<G>(internal::MakeGuardFunction<G>(), where);
   }
   template <class G>
   Self& UseGuard(std::shared_ptr<G> guard, Where where = Where::current()) {
-    return Use<G>(internal::MakeGuardFunction<G>(), std::move(guard), where);
+    return UseInstance<G>(internal::MakeGuardFunction<G>(), std::move(guard), where);
   }
   template <class I>
   Self& UseInterceptor(Where where = Where::current()) {
-    return Use<I>(internal::MakeInterceptorFunction<I>(), nullptr, where);
+    return UseClass<I>(internal::MakeInterceptorFunction<I>(), where);
   }
   template <class I>
   Self& UseInterceptor(std::shared_ptr<I> interceptor, Where where = Where::current()) {
-    return Use<I>(internal::MakeInterceptorFunction<I>(), std::move(interceptor), where);
+    return UseInstance<I>(internal::MakeInterceptorFunction<I>(), std::move(interceptor), where);
   }
   template <class P>
   Self& UsePipe(Where where = Where::current()) {
-    return Use<P>(internal::MakePipeFunction<P>(), nullptr, where);
+    return UseClass<P>(internal::MakePipeFunction<P>(), where);
   }
   template <class P>
   Self& UsePipe(std::shared_ptr<P> pipe, Where where = Where::current()) {
-    return Use<P>(internal::MakePipeFunction<P>(), std::move(pipe), where);
+    return UseInstance<P>(internal::MakePipeFunction<P>(), std::move(pipe), where);
   }
   template <class F>
   Self& UseFilter(Where where = Where::current()) {
-    return Use<F>(internal::MakeFilterFunction<F>(), nullptr, where);
+    return UseClass<F>(internal::MakeFilterFunction<F>(), where);
   }
   template <class F>
   Self& UseFilter(std::shared_ptr<F> filter, Where where = Where::current()) {
-    return Use<F>(internal::MakeFilterFunction<F>(), std::move(filter), where);
+    return UseInstance<F>(internal::MakeFilterFunction<F>(), std::move(filter), where);
   }
 
   // For the framework.
@@ -110,15 +111,27 @@ class EnhancerVerbs {
   internal::EnhancerList enhancers_;
 
  private:
+  // Apart from the other, so that an instance's class need not be one that can be injected into.
   template <class E, class Function>
-  Self& Use(Function function, std::shared_ptr<E> instance, Where where) {
+  Self& UseClass(Function function, Where where) {
+    return Add<E>(function, nullptr, &MakeProvider<E>, where);
+  }
+  template <class E, class Function>
+  Self& UseInstance(Function function, std::shared_ptr<E> instance, Where where) {
+    if (instance == nullptr) {
+      throw std::invalid_argument("rookery: UseGuard and its kin were given a null instance");
+    }
+    return Add<E>(function, std::move(instance), nullptr, where);
+  }
+  template <class E, class Function>
+  Self& Add(Function function, std::shared_ptr<void> instance,
+            ProviderSpec (*provider)(std::source_location where), Where where) {
     internal::EnhancerUse use;
     use.function = function;
     use.token = Token::Of<E>();
-    use.where = where;
-    const bool made_here = instance != nullptr;
     use.instance = std::move(instance);
-    enhancers_.Add(std::move(use), made_here ? nullptr : &MakeProvider<E>);
+    use.where = where;
+    enhancers_.Add(std::move(use), provider);
     return static_cast<Self&>(*this);
   }
   template <class E>
