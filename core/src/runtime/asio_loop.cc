@@ -112,8 +112,16 @@ void AsioLoop::Stop() noexcept {
 void AsioLoop::Wake() noexcept { boost::asio::post(io_, WakeHandler{this}); }
 
 void AsioLoop::OnWake() {
-  RunPosted();
-  if (stopping_.load(std::memory_order_acquire) && !HasPosted()) io_.stop();
+  // A few turns at once: between any two of its handlers Asio asks the kernel for events.
+  for (int turn = 0; turn < kTurns; ++turn) {
+    RunPosted();
+    if (!HasPosted()) break;
+  }
+  if (HasPosted()) {
+    RequestWake();
+  } else if (stopping_.load(std::memory_order_acquire)) {
+    io_.stop();
+  }
 }
 
 void AsioLoop::TimerMoved(Deadline earliest) noexcept {
@@ -147,6 +155,8 @@ boost::asio::io_context& SyncLoop::io() {
 }
 
 void SyncLoop::Wake() noexcept {
+  // RunUntil looks before it waits.
+  if (Loop::Current() == this) return;
   const std::scoped_lock lock(mutex_);
   if (io_ != nullptr) {
     boost::asio::post(*io_, [] {});
@@ -179,6 +189,7 @@ void SyncLoop::RunUntil(const bool& done) {
       ReportUnhandled("a handler on a loop", std::current_exception());
       continue;
     }
+    if (HasPosted()) continue;
     std::unique_lock lock(mutex_);
     const auto is_woken = [this] { return wake_; };
     if (next == kNoDeadline) {

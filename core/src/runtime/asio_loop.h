@@ -63,6 +63,7 @@ class AsioLoop final : public AsioLoopBase {
   struct WakeAllocator;
   struct WakeHandler;
 
+  static constexpr int kTurns = 8;
   void Wake() noexcept override;
   void TimerMoved(Deadline earliest) noexcept override;
   void OnWake();

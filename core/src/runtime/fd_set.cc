@@ -33,10 +33,8 @@ FdSet::FdSet(boost::asio::io_context& io, std::function<void(const std::function
 
 FdSet::~FdSet() {
   for (auto& [fd, registration] : registrations_) {
-    for (const auto& pending : registration->waits) {
-      pending->wait->implementation = nullptr;
-      pending->wait = nullptr;
-    }
+    // The waits themselves may be gone.
+    for (const auto& pending : registration->waits) pending->wait = nullptr;
     registration->descriptor.release();
   }
 }

@@ -63,10 +63,8 @@ void LoopBase::RunPosted() noexcept {
   // The exchange sees the posts of whoever asked for this turn.
   wake_requested_.exchange(false, std::memory_order_acq_rel);
   LoopWork* first = std::exchange(local_head_, nullptr);
-  LoopWork* last = local_tail_;
   if (inbox_.load(std::memory_order_relaxed) != nullptr) {
     LoopWork* posted = inbox_.exchange(nullptr, std::memory_order_acq_rel);
-    LoopWork* const newest = posted;
     LoopWork* in_order = nullptr;
     while (posted != nullptr) {
       LoopWork* const next = posted->next_work;
@@ -74,8 +72,7 @@ void LoopBase::RunPosted() noexcept {
       in_order = posted;
       posted = next;
     }
-    (first == nullptr ? first : last->next_work) = in_order;
-    last = newest;
+    (first == nullptr ? first : local_tail_->next_work) = in_order;
   }
   in_turn_ = true;
   while (first != nullptr) {
@@ -87,8 +84,6 @@ void LoopBase::RunPosted() noexcept {
     EndUnit();
   }
   in_turn_ = false;
-  static_cast<void>(last);
-  if (HasPosted()) RequestWake();
 }
 
 void LoopBase::FireTimers() noexcept {

@@ -22,10 +22,8 @@ class TimerQueue final {
   TimerQueue() = default;
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
-  // Armed timers are let go.
-  ~TimerQueue() {
-    for (const Entry& entry : heap_) entry.timer->heap_index = kNotArmed;
-  }
+  // Timers that are still armed are forgotten, and not touched: they may be gone.
+  ~TimerQueue() = default;
 
   // Arms `timer`, or moves it if it is armed. Returns whether it is now the earliest.
   bool Arm(LoopTimer* timer, Deadline when);

@@ -101,6 +101,25 @@ TEST(LoopPool, RunsThePostsOfEachThreadInOrder) {
   EXPECT_EQ(disorder, 0);
 }
 
+// A post that finds the loop about to wait must wake it: each of these is waited for.
+TEST(LoopPool, NoWakeUpIsLost) {
+  LoopPool loops({.threads = 2});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&loops, t] {
+      for (int i = 0; i < 3000; ++i) {
+        std::atomic<bool> ran{false};
+        loops[static_cast<std::size_t>((t + i) % 2)].Post([&ran] {
+          ran.store(true, std::memory_order_release);
+          ran.notify_one();
+        });
+        ran.wait(false, std::memory_order_acquire);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 TEST(LoopPool, PostsFromTheLoopItselfRunLaterInOrder) {
   LoopPool loops({.threads = 1});
   std::vector<int> order;
@@ -146,7 +165,6 @@ TEST(LoopPool, StopRunsWhatWasPosted) {
   EXPECT_EQ(ran, 1000);
 }
 
-std::atomic<int> g_reports{0};
 std::string* g_report_text = nullptr;
 
 TEST(LoopPool, AnExceptionInAPostIsReported) {

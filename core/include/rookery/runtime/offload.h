@@ -38,8 +38,8 @@ struct OffloadWork {
 class OffloadPool final {
  public:
   struct Options {
-    std::size_t max_threads = 64;    // more work than that waits in line
-    std::size_t max_queue = 100'000; // and more than that fails with RESOURCE_EXHAUSTED
+    std::size_t max_threads = 64;     // more work than that waits in line
+    std::size_t max_queue = 100'000;  // and more than that fails with RESOURCE_EXHAUSTED
   };
   OffloadPool();
   explicit OffloadPool(Options options);
@@ -74,9 +74,8 @@ class OffloadAwaitable final : public LeafAwaiter, private OffloadWork {
  public:
   template <class F>
   OffloadAwaitable(OffloadPool& pool, F&& function)
-      : OffloadWork([](OffloadWork* self) noexcept {
-          static_cast<OffloadAwaitable*>(self)->RunHere();
-        }),
+      : OffloadWork(
+            [](OffloadWork* self) noexcept { static_cast<OffloadAwaitable*>(self)->RunHere(); }),
         pool_(pool),
         function_(std::forward<F>(function)) {}
 
