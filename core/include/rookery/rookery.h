@@ -1,10 +1,12 @@
-// Everything a service is written with, transports aside. No header of gRPC, spdlog or Asio comes along.
+// Everything a service is written with, transports aside. No header of gRPC, spdlog or Asio comes
+// along.
 //
 //   #include "rookery/rookery.h"
 //   #include "rookery/transports/grpc.h"
 //   #include "shop/v1/orders.rookery.h"
 //
-// The single headers may be included as well; this one is for those who do not want to look them up.
+// The single headers may be included as well; this one is for those who do not want to look them
+// up.
 #ifndef ROOKERY_ROOKERY_H_
 #define ROOKERY_ROOKERY_H_
 

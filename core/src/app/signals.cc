@@ -17,8 +17,8 @@ namespace rookery::internal {
 
 namespace {
 
-// One pipe per watcher. A handler may run on any thread up to the moment it is uninstalled, and even
-// be on its way then: so pipes are never closed, only used again by the next watcher.
+// One pipe per watcher. A handler may run on any thread up to the moment it is uninstalled, and
+// even be on its way then: so pipes are never closed, only used again by the next watcher.
 struct Slot {
   std::atomic<bool> taken{false};
   std::atomic<std::uint64_t> mask{0};  // bit n: signal n

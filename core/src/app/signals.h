@@ -2,8 +2,8 @@
 //
 //   SignalWatcher watcher({SIGTERM, SIGINT}, [&](int signal) { app.RequestStop(); });
 //
-// While it lives, its handlers stand in for whatever was installed for these signals; afterwards that is
-// put back. No other signal, and no thread's mask, is touched.
+// While it lives, its handlers stand in for whatever was installed for these signals; afterwards
+// that is put back. No other signal, and no thread's mask, is touched.
 #ifndef ROOKERY_SRC_APP_SIGNALS_H_
 #define ROOKERY_SRC_APP_SIGNALS_H_
 
@@ -19,7 +19,8 @@ namespace rookery::internal {
 // See the top of this file. Several may live at a time; each hears of its own signals.
 class SignalWatcher final {
  public:
-  // `on_signal` runs on the watcher's thread, once per signal heard; it must not destroy the watcher.
+  // `on_signal` runs on the watcher's thread, once per signal heard; it must not destroy the
+  // watcher.
   SignalWatcher(const std::vector<int>& signals, std::function<void(int)> on_signal);
   ~SignalWatcher();
   SignalWatcher(const SignalWatcher&) = delete;

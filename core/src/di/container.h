@@ -1,5 +1,5 @@
-// Container: providers as nodes, who needs whom as edges; makes the instances, runs their hooks, and
-// destroys them in the reverse order of their making.
+// Container: providers as nodes, who needs whom as edges; makes the instances, runs their hooks,
+// and destroys them in the reverse order of their making.
 //
 //   Container container;
 //   Container::Id db = container.Add(ClassProvider<Database>(), module);
@@ -7,7 +7,8 @@
 //   container.Bind(repo, 0, db);
 //   if (container.FindCycles().empty()) container.Construct(runner, deadline, describe);
 //
-// It knows nothing of modules but a number: module/module_graph.h decides which node an argument means.
+// It knows nothing of modules but a number: module/module_graph.h decides which node an argument
+// means.
 #ifndef ROOKERY_SRC_DI_CONTAINER_H_
 #define ROOKERY_SRC_DI_CONTAINER_H_
 
@@ -53,9 +54,9 @@ class Container final {
   // Each cycle as the nodes along it, first one not repeated; none twice.
   [[nodiscard]] std::vector<std::vector<Id>> FindCycles() const;
 
-  // Makes everything that is not made yet; there must be no cycle. Dependencies come first; what has
-  // none between them comes in the order added; tasks run at the same time. All failures that occur
-  // are reported, each as a line; what depends on a failed node is not tried.
+  // Makes everything that is not made yet; there must be no cycle. Dependencies come first; what
+  // has none between them comes in the order added; tasks run at the same time. All failures that
+  // occur are reported, each as a line; what depends on a failed node is not tried.
   [[nodiscard]] std::vector<std::string> Construct(TaskRunner& runner, Deadline deadline,
                                                    const Describe& describe);
   // Null before Construct.
@@ -66,8 +67,8 @@ class Container final {
   // 0: depends on nothing; else one more than the highest of its dependencies. After Construct.
   [[nodiscard]] std::uint32_t level(Id id) const noexcept { return nodes_[id].level; }
 
-  // Runs one hook of all `ids` (those that have it) at the same time; waits for all. Each failure is
-  // a line; `failed`, if not null, is told which nodes they were.
+  // Runs one hook of all `ids` (those that have it) at the same time; waits for all. Each failure
+  // is a line; `failed`, if not null, is told which nodes they were.
   [[nodiscard]] std::vector<std::string> RunHooks(HookPhase phase, std::span<const Id> ids,
                                                   ShutdownSignal signal, TaskRunner& runner,
                                                   Deadline deadline, const Describe& describe,

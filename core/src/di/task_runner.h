@@ -5,8 +5,8 @@
 //   std::optional<TaskRunner::Done> done = runner.Wait(deadline);    // done->key == 7
 //
 // For what an application awaits outside any call: async factories and lifecycle hooks. A task that
-// outlives its deadline is cancelled; one that ignores even that is abandoned together with all that it
-// may still touch, which is safer than destroying things under it.
+// outlives its deadline is cancelled; one that ignores even that is abandoned together with all
+// that it may still touch, which is safer than destroying things under it.
 #ifndef ROOKERY_SRC_DI_TASK_RUNNER_H_
 #define ROOKERY_SRC_DI_TASK_RUNNER_H_
 

@@ -1,4 +1,5 @@
-// ModuleGraph: the modules of an application, who imports whom, and which provider each argument means.
+// ModuleGraph: the modules of an application, who imports whom, and which provider each argument
+// means.
 //
 //   Container container;
 //   ModuleGraph graph(&container);
@@ -6,8 +7,8 @@
 //   graph.Resolve();                                  // nothing is constructed
 //   for (const std::string& fault : graph.faults()) ...
 //
-// All faults are collected, each a first line that says what is wrong and indented lines that say where
-// and how to mend it.
+// All faults are collected, each a first line that says what is wrong and indented lines that say
+// where and how to mend it.
 #ifndef ROOKERY_SRC_MODULE_MODULE_GRAPH_H_
 #define ROOKERY_SRC_MODULE_MODULE_GRAPH_H_
 
@@ -60,8 +61,8 @@ class ModuleGraph final {
   ModuleGraph(const ModuleGraph&) = delete;
   ModuleGraph& operator=(const ModuleGraph&) = delete;
 
-  // What every module sees unless it sees something nearer: the framework's own providers. Made only
-  // if somebody asks for them.
+  // What every module sees unless it sees something nearer: the framework's own providers. Made
+  // only if somebody asks for them.
   void AddBuiltin(ProviderSpec spec);
   // Collects the modules from `root` down.
   void Scan(const ModuleImport& root);
@@ -87,8 +88,8 @@ class ModuleGraph final {
   // Adds a class to the root after Resolve, as an injectable; faults come as the status.
   [[nodiscard]] absl::StatusOr<Id> AddLate(const ProviderSpec& spec);
 
-  // The nodes of the module by groups that may be initialised at the same time: by level, the module's
-  // own class last. After Construct.
+  // The nodes of the module by groups that may be initialised at the same time: by level, the
+  // module's own class last. After Construct.
   [[nodiscard]] std::vector<std::vector<Id>> InitGroups(Index module) const;
   // Modules in the order of initialisation: deepest first, global ones before all others.
   [[nodiscard]] std::vector<Index> InitOrder() const;

@@ -1,5 +1,5 @@
-// Lifecycle hooks: their order, and what happens when one fails. The orders are those of NestJS's own
-// integration tests (integration/hooks/e2e).
+// Lifecycle hooks: their order, and what happens when one fails. The orders are those of NestJS's
+// own integration tests (integration/hooks/e2e).
 #include <chrono>
 #include <memory>
 #include <stdexcept>

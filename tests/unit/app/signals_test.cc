@@ -1,5 +1,5 @@
-// Run() and signals, in real processes: each test forks, the child runs an application, the parent sends
-// signals to that one process and looks at how it ended.
+// Run() and signals, in real processes: each test forks, the child runs an application, the parent
+// sends signals to that one process and looks at how it ended.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>

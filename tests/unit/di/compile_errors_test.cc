@@ -1,11 +1,11 @@
-// Each compile-time mistake ends in one error that says the mend: compiles mistakes.cc, which is full of
-// them, and looks at what the compiler says.
+// Each compile-time mistake ends in one error that says the mend: compiles mistakes.cc, which is
+// full of them, and looks at what the compiler says.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "gtest/gtest.h"
 
@@ -48,8 +48,15 @@ TEST(CompileErrors, EachMistakeIsOneNamedAssertion) {
   std::map<std::string, std::size_t> expected;
   std::ifstream in(source);
   const std::string mark = "// expect: ";
+  std::string message;  // may be wrapped over several comment lines
   for (std::string line; std::getline(in, line);) {
-    if (line.rfind(mark, 0) == 0) ++expected[line.substr(mark.size())];
+    if (line.rfind(mark, 0) == 0) {
+      message = line.substr(mark.size());
+    } else if (line.rfind("// ", 0) == 0 && !message.empty()) {
+      message += line.substr(2);
+    } else if (!message.empty()) {
+      ++expected[std::exchange(message, {})];
+    }
   }
   ASSERT_GE(expected.size(), 20u);
 
@@ -58,12 +65,12 @@ TEST(CompileErrors, EachMistakeIsOneNamedAssertion) {
                  (kCompiler[0] == 'c' ? "-ferror-limit=0 " : "") + "-I" + include.string() + " " +
                  source.string());
   std::size_t mistakes = 0;
-  for (const auto& [message, count] : expected) {
+  for (const auto& [text, count] : expected) {
     mistakes += count;
     // The message stands in the error's own line and, with some compilers, again in the source
     // line shown below it, there cut into string literals.
-    EXPECT_EQ(Count(output, message + "\n") + Count(output, message + "\"\n"), count)
-        << message << "\n--- the compiler said:\n"
+    EXPECT_EQ(Count(output, text + "\n") + Count(output, text + "\"\n"), count)
+        << text << "\n--- the compiler said:\n"
         << output;
   }
   EXPECT_EQ(Count(output, " error: "), mistakes) << output;

@@ -3,11 +3,12 @@
 //   int main() {
 //     auto app = rookery::Application::Create<AppModule>();
 //     app.Listen(Grpc{.address = "0.0.0.0:50051"});
-//     return app.Run();                    // until SIGTERM; then drains and runs the shutdown hooks
+//     return app.Run();                    // until SIGTERM; then drains and runs the shutdown
+//         hooks
 //   }
 //
-// Create looks at everything that can be wrong before it constructs anything, and reports all faults at
-// once. See docs/modules.md for modules and docs/getting-started.md for the whole.
+// Create looks at everything that can be wrong before it constructs anything, and reports all
+// faults at once. See docs/modules.md for modules and docs/getting-started.md for the whole.
 #ifndef ROOKERY_APP_APPLICATION_H_
 #define ROOKERY_APP_APPLICATION_H_
 
@@ -92,8 +93,9 @@ concept ChannelOptions = requires(const O& options, TransportHost& host) {
 
 }  // namespace internal
 
-// See the top of this file. Movable. One thread builds, starts, runs and closes it; Get, Client, Stats,
-// ready and RequestStop may be called from any thread while it runs. Destroying it closes it.
+// See the top of this file. Movable. One thread builds, starts, runs and closes it; Get, Client,
+// Stats, ready and RequestStop may be called from any thread while it runs. Destroying it closes
+// it.
 class Application final {
  public:
   // Builds the application whose root module is M: collects its modules, checks everything, then
@@ -122,8 +124,8 @@ class Application final {
   Application& operator=(Application&&) noexcept;
   ~Application();
 
-  // Serves on a transport too: app.Listen(Grpc{.address = "0.0.0.0:50051"}). Before Start nothing is
-  // bound yet; afterwards it is bound at once, and a failure is thrown as ApplicationError.
+  // Serves on a transport too: app.Listen(Grpc{.address = "0.0.0.0:50051"}). Before Start nothing
+  // is bound yet; afterwards it is bound at once, and a failure is thrown as ApplicationError.
   template <class O>
   Application& Listen(const O& options) {
     static_assert(
@@ -134,8 +136,8 @@ class Application final {
     return *this;
   }
 
-  // Enhancers for every controller on every transport. A class is injected as a provider of the root
-  // module is; an instance is used as it is. Before Start (or the first Client()) only.
+  // Enhancers for every controller on every transport. A class is injected as a provider of the
+  // root module is; an instance is used as it is. Before Start (or the first Client()) only.
   template <class G>
   Application& UseGlobalGuard() {
     globals().UseGuard<G>();
@@ -186,17 +188,17 @@ class Application final {
   void Start() { OrThrow(TryStart()); }
   [[nodiscard]] absl::Status TryStart();
 
-  // Start (if that was not done), then serves until one of ApplicationOptions::signals, RequestStop()
-  // or Close(); then shuts down as Close does. Returns the process's exit code: 0, or 1 when it could
-  // not start, with the reason in the log. A second signal during the shutdown ends the process at
-  // once, with exit code 128 + signal.
+  // Start (if that was not done), then serves until one of ApplicationOptions::signals,
+  // RequestStop() or Close(); then shuts down as Close does. Returns the process's exit code: 0, or
+  // 1 when it could not start, with the reason in the log. A second signal during the shutdown ends
+  // the process at once, with exit code 128 + signal.
   [[nodiscard]] int Run();
   // Makes Run() return, after a shutdown. Any thread, handlers included; returns at once.
   void RequestStop() noexcept;
-  // Not ready -> no new calls -> calls in flight end, or are cancelled after the grace -> OnModuleDestroy
-  // and BeforeApplicationShutdown -> listeners close -> OnApplicationShutdown. A hook that fails is
-  // logged and the others run. Blocks; not from a handler. Idempotent: a second caller waits for the
-  // first.
+  // Not ready -> no new calls -> calls in flight end, or are cancelled after the grace ->
+  // OnModuleDestroy and BeforeApplicationShutdown -> listeners close -> OnApplicationShutdown. A
+  // hook that fails is logged and the others run. Blocks; not from a handler. Idempotent: a second
+  // caller waits for the first.
   void Close() noexcept;
 
   // The provider of T that the root module sees, else the only one in the application. Throws

@@ -22,8 +22,9 @@
 
 namespace rookery::testing {
 
-// Builds an Application as Application::Create does, after replacing providers by token, in whichever
-// module they are. Compile constructs it; hooks run with app.Init(), or with the first app.Client().
+// Builds an Application as Application::Create does, after replacing providers by token, in
+// whichever module they are. Compile constructs it; hooks run with app.Init(), or with the first
+// app.Client().
 // Logs warnings and errors only, to stderr, unless WithOptions says otherwise.
 class TestingModule final {
  public:

@@ -3,7 +3,8 @@
 //   struct Orders { Orders(Database&, std::shared_ptr<Clock>, rookery::Inject<kRegion>); };
 //   // the container sees: Database&, std::shared_ptr<Clock>, Inject<REGION>
 //
-// Deduction needs one public constructor of at most 16 parameters, none of them an rvalue reference.
+// Deduction needs one public constructor of at most 16 parameters, none of them an rvalue
+// reference.
 // For anything else a class says it itself:
 //
 //   struct Orders { using Inject = Orders(Database&, Clock&);  ... };
@@ -40,7 +41,8 @@ struct Dependency {
 
 namespace internal {
 
-// The instances that a provider is made of, one per Dependency; a null pointer is an absent optional.
+// The instances that a provider is made of, one per Dependency; a null pointer is an absent
+// optional.
 using Argument = std::shared_ptr<void>;
 using Arguments = const Argument*;
 
@@ -54,7 +56,8 @@ inline constexpr bool kIsUniquePtr = false;
 template <class T, class D>
 inline constexpr bool kIsUniquePtr<std::unique_ptr<T, D>> = true;
 
-// Slot<U>: how an argument of the type U (bare of const and &) is described, and taken from the container.
+// Slot<U>: how an argument of the type U (bare of const and &) is described, and taken from the
+// container.
 template <class U>
 class Slot {
  public:
@@ -158,8 +161,9 @@ struct TypeList {
   static constexpr std::size_t kSize = sizeof...(U);
 };
 
-// ---- deduction: Probe<T, I> stands for argument I of T's constructor. The compiler, trying to convert
-// it to the parameter's type U, instantiates Record<T, I, U>, whose friend fixes Param(Tag<T, I>) to U.
+// ---- deduction: Probe<T, I> stands for argument I of T's constructor. The compiler, trying to
+// convert it to the parameter's type U, instantiates Record<T, I, U>, whose friend fixes
+// Param(Tag<T, I>) to U.
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push

@@ -2,16 +2,18 @@
 //
 //   class Database {
 //    public:
-//     rookery::Task<void> OnModuleInit();                        // void, absl::Status or a Task of them
+//     rookery::Task<void> OnModuleInit();                        // void, absl::Status or a Task of
+//         them
 //     void OnApplicationBootstrap();
 //     void OnModuleDestroy();
 //     void BeforeApplicationShutdown(rookery::ShutdownSignal signal);
-//     absl::Status OnApplicationShutdown(rookery::ShutdownSignal signal);   // the signal may be left out
+//     absl::Status OnApplicationShutdown(rookery::ShutdownSignal signal);   // the signal may be
+//         left out
 //   };
 //
 // Order (NestJS 12's): OnModuleInit and OnApplicationBootstrap from the deepest module to the root,
-// inside a module dependencies before dependents and the module's own class last; the other three in
-// exact reverse. Independent ones run concurrently. They must be public.
+// inside a module dependencies before dependents and the module's own class last; the other three
+// in exact reverse. Independent ones run concurrently. They must be public.
 #ifndef ROOKERY_DI_HOOKS_H_
 #define ROOKERY_DI_HOOKS_H_
 

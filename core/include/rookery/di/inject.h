@@ -18,8 +18,8 @@
 
 namespace rookery {
 
-// The value under a named token. A view: the container owns the value, which outlives all that it is
-// injected into. Copyable, so that a class may keep it as a member.
+// The value under a named token. A view: the container owns the value, which outlives all that it
+// is injected into. Copyable, so that a class may keep it as a member.
 //
 // A class that writes `using Inject = T(...)` spells this one rookery::Inject<kToken>.
 template <const auto& kToken>
@@ -50,8 +50,8 @@ struct InjectedValue<Inject<kToken>> {
 };
 }  // namespace internal
 
-// A dependency that may be missing: null where no provider is visible, Nest's @Optional(). A provider
-// that is there but fails is still an error. T is a type, or Inject<kToken>.
+// A dependency that may be missing: null where no provider is visible, Nest's @Optional(). A
+// provider that is there but fails is still an error. T is a type, or Inject<kToken>.
 template <class T>
 class Optional final {
  public:

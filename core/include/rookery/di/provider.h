@@ -1,10 +1,11 @@
-// Providers: how the container comes by an instance. ModuleBuilder makes these; the framework reads them.
+// Providers: how the container comes by an instance. ModuleBuilder makes these; the framework reads
+// them.
 //
 //   rookery::ProviderSpec spec = rookery::ClassProvider<OrderRepository>();
 //   spec.dependencies;       // Database&, Clock&: known before anything is constructed
 //
-// Everything that depends on the provider's type is here, and small: a function that makes the instance,
-// a constant list of dependencies, a table of hooks. The container itself is no template.
+// Everything that depends on the provider's type is here, and small: a function that makes the
+// instance, a constant list of dependencies, a table of hooks. The container itself is no template.
 #ifndef ROOKERY_DI_PROVIDER_H_
 #define ROOKERY_DI_PROVIDER_H_
 

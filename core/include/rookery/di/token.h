@@ -1,4 +1,5 @@
-// Token: what a provider is known by — a type, or a named constant where a type would not say enough.
+// Token: what a provider is known by — a type, or a named constant where a type would not say
+// enough.
 //
 //   inline constexpr rookery::InjectionToken<std::string> kDatabaseUrl{"DATABASE_URL"};
 //   module.ProvideValue(kDatabaseUrl, "postgres://localhost/shop");
@@ -57,9 +58,9 @@ struct InjectionTokenBase {
 
 }  // namespace internal
 
-// A named, typed token, as Nest's string and symbol tokens: for values, and for several providers of
-// one type. Its identity is its address, not its name: declare it `inline constexpr` at namespace
-// scope, so that every file means the same one.
+// A named, typed token, as Nest's string and symbol tokens: for values, and for several providers
+// of one type. Its identity is its address, not its name: declare it `inline constexpr` at
+// namespace scope, so that every file means the same one.
 template <class T>
 struct InjectionToken final : internal::InjectionTokenBase {
   static_assert(std::is_object_v<T> && !std::is_const_v<T>,

@@ -21,8 +21,9 @@
 namespace rookery {
 
 // A module's class, and what it consists of beyond that class's own Define (which may be missing).
-// Where both provide the same token, the dynamic part wins, as in Nest. A handle: copies are the same
-// module, so keep one in a variable to import it in several places. Complete it before it is imported.
+// Where both provide the same token, the dynamic part wins, as in Nest. A handle: copies are the
+// same module, so keep one in a variable to import it in several places. Complete it before it is
+// imported.
 class DynamicModule final : public ModuleVerbs<DynamicModule> {
  public:
   template <class M>

@@ -9,8 +9,9 @@
 //     }
 //   };
 //
-// A provider sees the providers of its own module, what the modules imported there export (the first
-// import that has it wins), and what global modules export, in this order. See docs/modules.md.
+// A provider sees the providers of its own module, what the modules imported there export (the
+// first import that has it wins), and what global modules export, in this order. See
+// docs/modules.md.
 #ifndef ROOKERY_MODULE_MODULE_BUILDER_H_
 #define ROOKERY_MODULE_MODULE_BUILDER_H_
 
@@ -31,7 +32,8 @@ class DynamicModule;
 class GlobalEnhancers;
 class ModuleBuilder;
 
-// Defined in rookery/pipeline/controller_builder.h, which comes with every generated service header.
+// Defined in rookery/pipeline/controller_builder.h, which comes with every generated service
+// header.
 template <class C>
 void DescribeController(ControllerBuilder& controller);
 template <class G>
@@ -129,8 +131,8 @@ class ModuleVerbs {
     definition().imports.push_back({internal::StaticModuleType<M>(), nullptr, where});
     return self();
   }
-  // The same for a dynamic module. Its identity is the object: copies are the same module, two calls
-  // of Register() are two.
+  // The same for a dynamic module. Its identity is the object: copies are the same module, two
+  // calls of Register() are two.
   Self& Import(const DynamicModule& module, Where where = Where::current());
 
   // Makes this module's exports visible everywhere, without an import.
@@ -178,8 +180,9 @@ class ModuleVerbs {
   }
 
   // What `function` returns: T, std::unique_ptr<T>, std::shared_ptr<T>, or absl::StatusOr or
-  // rookery::Task of these. Its parameters are injected, as a constructor's are. Called once, before
-  // anything that depends on it; tasks that do not depend on each other run at the same time.
+  // rookery::Task of these. Its parameters are injected, as a constructor's are. Called once,
+  // before anything that depends on it; tasks that do not depend on each other run at the same
+  // time.
   template <class Interface = void, class F>
   Self& ProvideFactory(F&& function, Where where = Where::current()) {
     return Add(FactoryProvider<Interface>(std::nullopt, std::forward<F>(function), where));

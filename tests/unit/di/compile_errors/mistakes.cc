@@ -21,27 +21,33 @@ struct Abstract {
   virtual void Do() = 0;
 };
 
-// expect: rookery: T is abstract, so the container cannot construct it: name the class that implements it, Provide<T, Implementation>(), or implement its pure virtuals
+// expect: rookery: T is abstract, so the container cannot construct it: name the class that
+// implements it, Provide<T, Implementation>(), or implement its pure virtuals
 void AbstractClass(ModuleBuilder& m) { m.Provide<Abstract>(); }
 
 struct Private {
  private:
   explicit Private(Repo&);
 };
-// expect: rookery: the constructor of T cannot be deduced: it must be public, the only one of its number of parameters, with at most 16, none an rvalue reference or std::unique_ptr; or say which one is meant: `using Inject = T(A&, B&);`
+// expect: rookery: the constructor of T cannot be deduced: it must be public, the only one of its
+// number of parameters, with at most 16, none an rvalue reference or std::unique_ptr; or say which
+// one is meant: `using Inject = T(A&, B&);`
 void PrivateConstructor(ModuleBuilder& m) { m.Provide<Private>(); }
 
 struct Several {
   Several();
   explicit Several(Repo&);
 };
-// expect: rookery: T can be constructed from different numbers of arguments: say which constructor is meant: `using Inject = T(A&, B&);`
+// expect: rookery: T can be constructed from different numbers of arguments: say which constructor
+// is meant: `using Inject = T(A&, B&);`
 void SeveralConstructors(ModuleBuilder& m) { m.Provide<Several>(); }
 
 struct PlainValue {
   explicit PlainValue(std::string name);
 };
-// expect: rookery: a parameter is a plain value (a number, an enum or a string), which a type alone does not name: declare `inline constexpr rookery::InjectionToken<...> kName` and take rookery::Inject<kName>
+// expect: rookery: a parameter is a plain value (a number, an enum or a string), which a type alone
+// does not name: declare `inline constexpr rookery::InjectionToken<...> kName` and take
+// rookery::Inject<kName>
 void PlainParameter(ModuleBuilder& m) { m.Provide<PlainValue>(); }
 
 struct NotASignature {
@@ -63,28 +69,35 @@ struct WrongParameters {
 // expect: rookery: T::Inject does not match any public constructor of T
 void InjectMatchesNothing(ModuleBuilder& m) { m.Provide<WrongParameters>(); }
 
-// expect: rookery: Provide<Interface, Implementation>: Implementation must derive publicly from Interface
+// expect: rookery: Provide<Interface, Implementation>: Implementation must derive publicly from
+// Interface
 void NotDerived(ModuleBuilder& m) { m.Provide<Abstract, Repo>(); }
 
-// expect: rookery: Provide<T>: T must be a class; give a plain value a token: ProvideValue(kToken, value)
+// expect: rookery: Provide<T>: T must be a class; give a plain value a token: ProvideValue(kToken,
+// value)
 void NotAClass(ModuleBuilder& m) { m.Provide<int>(); }
 
-// expect: rookery: ProvideValue: a number, an enum or a string needs a token, since its type alone does not name it: ProvideValue(kToken, value)
+// expect: rookery: ProvideValue: a number, an enum or a string needs a token, since its type alone
+// does not name it: ProvideValue(kToken, value)
 void ValueWithoutToken(ModuleBuilder& m) { m.ProvideValue(std::string("x")); }
 
-// expect: rookery: ProvideValue: the value is neither of the token's type, nor derived from it, nor convertible to it
+// expect: rookery: ProvideValue: the value is neither of the token's type, nor derived from it, nor
+// convertible to it
 void ValueOfAnotherType(ModuleBuilder& m) { m.ProvideValue(kName, Repo{}); }
 
-// expect: rookery: ProvideFactory: pass a function, or a lambda whose parameters have types (not auto): the types say what to inject
+// expect: rookery: ProvideFactory: pass a function, or a lambda whose parameters have types (not
+// auto): the types say what to inject
 void GenericFactory(ModuleBuilder& m) {
   m.ProvideFactory([](auto&) { return Repo{}; });
 }
 
 Repo* MakePointer();
-// expect: rookery: ProvideFactory: the function must return T, std::unique_ptr<T>, std::shared_ptr<T>, or absl::StatusOr or rookery::Task of these
+// expect: rookery: ProvideFactory: the function must return T, std::unique_ptr<T>,
+// std::shared_ptr<T>, or absl::StatusOr or rookery::Task of these
 void PointerFactory(ModuleBuilder& m) { m.ProvideFactory(&MakePointer); }
 
-// expect: rookery: ProvideFactory: what the function returns is neither of the token's type, nor derived from it, nor convertible to it
+// expect: rookery: ProvideFactory: what the function returns is neither of the token's type, nor
+// derived from it, nor convertible to it
 void FactoryOfAnotherType(ModuleBuilder& m) {
   m.ProvideFactory(kName, [] { return Repo{}; });
 }
@@ -92,7 +105,8 @@ void FactoryOfAnotherType(ModuleBuilder& m) {
 // expect: rookery: ProvideExisting<Alias, Target>: Target must be, or derive publicly from, Alias
 void AliasOfAnotherType(ModuleBuilder& m) { m.ProvideExisting<Abstract, Repo>(); }
 
-// expect: rookery: M is not a module: give it a public `static void Define(rookery::ModuleBuilder& module)`
+// expect: rookery: M is not a module: give it a public `static void Define(rookery::ModuleBuilder&
+// module)`
 void NotAModule(ModuleBuilder& m) { m.Import<Repo>(); }
 
 struct HookWithResult {
@@ -117,16 +131,19 @@ struct Unique {
   using Inject = Unique(const std::unique_ptr<Repo>&);
   explicit Unique(const std::unique_ptr<Repo>&);
 };
-// expect: rookery: a parameter is a std::unique_ptr, but providers belong to the container: take T& or std::shared_ptr<T>
+// expect: rookery: a parameter is a std::unique_ptr, but providers belong to the container: take T&
+// or std::shared_ptr<T>
 void UniqueParameter(ModuleBuilder& m) { m.Provide<Unique>(); }
 
 struct Rvalue {
   using Inject = Rvalue(Repo&&);
   explicit Rvalue(Repo&&);
 };
-// expect: rookery: a parameter is an rvalue reference, but providers are shared and cannot be moved out of the container: take T&, const T& or std::shared_ptr<T>
+// expect: rookery: a parameter is an rvalue reference, but providers are shared and cannot be moved
+// out of the container: take T&, const T& or std::shared_ptr<T>
 void RvalueParameter(ModuleBuilder& m) { m.Provide<Rvalue>(); }
-// expect: rookery: a parameter is an rvalue reference, but providers are shared and cannot be moved out of the container: take T&, const T& or std::shared_ptr<T>
+// expect: rookery: a parameter is an rvalue reference, but providers are shared and cannot be moved
+// out of the container: take T&, const T& or std::shared_ptr<T>
 void RvalueFactory(ModuleBuilder& m) {
   m.ProvideFactory([](Repo&&) { return Repo{}; });
 }
