@@ -44,7 +44,9 @@ Task<Response> FinishUnary(ErasedTask task) {
     co_return Response::Adopt(task.Release(), value);
   }
   if (done.outcome() == Outcome::kStatus) co_return std::move(done.status());
-  std::rethrow_exception(done.exception());
+  // Hands the exception on without throwing it again.
+  co_await FailRequest(std::move(done.exception()));
+  co_return Response();  // never reached
 }
 
 Task<Response> FinishEvent(ErasedTask task) {
@@ -56,7 +58,9 @@ Task<Response> FinishEvent(ErasedTask task) {
     co_return Response();
   }
   if (done.outcome() == Outcome::kStatus) co_return std::move(done.status());
-  std::rethrow_exception(done.exception());
+  // Hands the exception on without throwing it again.
+  co_await FailRequest(std::move(done.exception()));
+  co_return Response();  // never reached
 }
 
 Task<Response> ReadyResponse(Response response) { co_return std::move(response); }
@@ -65,7 +69,8 @@ Task<Response> FailedResponse(absl::Status status) { co_return std::move(status)
 
 Task<Response> FailedResponse(std::exception_ptr error) {
   if (error == nullptr) co_return absl::InternalError("a handler failed without an error");
-  std::rethrow_exception(error);
+  co_await FailRequest(std::move(error));
+  co_return Response();  // never reached
 }
 
 absl::Status WrongRequest(const CallContext& call, const Request& request,
