@@ -17,6 +17,7 @@
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/task.h"
+#include "rpc/same_type.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery::internal {
@@ -391,8 +392,7 @@ absl::Status CompiledHandler::CheckResponse(const Response& response) const {
                               " gave no stream where a stream is due: return "
                               "Response::Of(a Stream of its messages)"));
   }
-  if (response.has_message() &&
-      response.message()->GetDescriptor() == method.response().GetDescriptor()) {
+  if (response.has_message() && SameType(*response.message(), method.response())) {
     return absl::OkStatus();
   }
   return Fault(absl::StrCat("an interceptor or filter of ", Abs(method.full_name), " gave ",

@@ -69,8 +69,8 @@ class PreparedCall::EitherCancelled final {
   CancelCallback on_other_;
 };
 
-PreparedCall::PreparedCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
-                           CallOptions options)
+PreparedCall::PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
+                           CallOptions&& options)
     : channel_(std::move(channel)),
       outgoing_(method),
       info_(options.info),
@@ -138,7 +138,7 @@ absl::Status ClientCall::End(TaskPromiseBase& done) noexcept {
 // ---- streams --------------------------------------------------------------------------------
 
 struct StreamingCall::State {
-  State(std::shared_ptr<Channel> channel, const MethodDescriptor& method, CallOptions options)
+  State(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method, CallOptions&& options)
       : prepared(std::move(channel), method, std::move(options)) {}
 
   // Lets the pump's producer, which may wait for something that never comes, end.
@@ -161,8 +161,8 @@ struct StreamingCall::PumpState {
   std::optional<Task<void>> task;
 };
 
-StreamingCall::StreamingCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
-                             CallOptions options)
+StreamingCall::StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
+                             CallOptions&& options)
     : state_(std::make_shared<State>(std::move(channel), method, std::move(options))) {}
 
 StreamingCall::~StreamingCall() {

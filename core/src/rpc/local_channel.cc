@@ -21,6 +21,7 @@
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/start.h"
 #include "rpc/handoff.h"
+#include "rpc/same_type.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery {
@@ -180,7 +181,7 @@ class LocalCall final : public CallContext, private MessageSource {
   [[nodiscard]] absl::Status TakeResponse(const MethodDescriptor& method, Message& into) {
     if (method.kind == MethodKind::kEvent) return absl::OkStatus();
     Message* const message = unary_->handle().promise().value().message();
-    if (message == nullptr || message->GetDescriptor() != into.GetDescriptor()) {
+    if (message == nullptr || !SameType(*message, into)) {
       return absl::InternalError(
           absl::StrCat(Abs(method.full_name), " answered without a ", into.GetTypeName()));
     }
@@ -566,8 +567,15 @@ absl::Status LocalEndpoint::Admit(const MethodDescriptor& method, const Handler*
                                            " calls at a time, and as many are in flight")));
   }
   const HandlerRegistry& registry = handlers();
+  // Nearly every call is for a handler of the very table that the client was generated with.
+  std::atomic<const Handler*>& lately = LatelyFound(method);
+  const Handler* found = lately.load(std::memory_order_acquire);
+  if (found != nullptr && &found->descriptor() == &method) [[likely]] {
+    *handler = found;
+    return absl::OkStatus();
+  }
   // An event goes to all its handlers, which share a pattern, not a name.
-  const Handler* found = nullptr;
+  found = nullptr;
   if (method.kind == MethodKind::kEvent && !method.pattern.empty()) {
     found = registry.Find(method.pattern);
   }
@@ -580,16 +588,24 @@ absl::Status LocalEndpoint::Admit(const MethodDescriptor& method, const Handler*
   const MethodDescriptor& served = found->descriptor();
   if (&served != &method &&
       (served.kind != method.kind ||
-       served.request().GetDescriptor() != method.request().GetDescriptor() ||
-       served.response().GetDescriptor() != method.response().GetDescriptor())) [[unlikely]] {
+       !internal::SameType(served.request(), method.request()) ||
+       !internal::SameType(served.response(), method.response()))) [[unlikely]] {
     return Refuse(method, absl::UnimplementedError(
                               absl::StrCat(Abs(method.full_name),
                                            " is of another kind, or takes or gives other "
                                            "messages, at ",
                                            address_)));
   }
+  if (&served == &method && method.kind != MethodKind::kEvent) {
+    lately.store(found, std::memory_order_release);
+  }
   *handler = found;
   return absl::OkStatus();
+}
+
+std::atomic<const Handler*>& LocalEndpoint::LatelyFound(const MethodDescriptor& method) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(&method);
+  return lately_found_[(address / sizeof(MethodDescriptor)) % lately_found_.size()];
 }
 
 void LocalEndpoint::Left() noexcept {

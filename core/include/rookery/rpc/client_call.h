@@ -25,8 +25,8 @@ namespace rookery::internal {
 // unless the channel stays within the process, trace, baggage and request id as metadata.
 class PreparedCall final {
  public:
-  PreparedCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
-               CallOptions options);
+  PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
+               CallOptions&& options);
   PreparedCall(const PreparedCall&) = delete;
   PreparedCall& operator=(const PreparedCall&) = delete;
   ~PreparedCall();
@@ -54,7 +54,8 @@ class PreparedCall final {
 // fails with FAILED_PRECONDITION.
 class ClientCall final {
  public:
-  ClientCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method, CallOptions options)
+  ClientCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
+             CallOptions&& options)
       : prepared_(std::move(channel), method, std::move(options)) {}
   ClientCall(const ClientCall&) = delete;
   ClientCall& operator=(const ClientCall&) = delete;
@@ -73,8 +74,8 @@ class ClientCall final {
 // cancelled and ends by itself.
 class StreamingCall final {
  public:
-  StreamingCall(std::shared_ptr<Channel> channel, const MethodDescriptor& method,
-                CallOptions options);
+  StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
+                CallOptions&& options);
   StreamingCall(const StreamingCall&) = delete;
   StreamingCall& operator=(const StreamingCall&) = delete;
   ~StreamingCall();

@@ -81,14 +81,14 @@ template <class Rep, class Req>
 // `request` outlives the task.
 template <class Rep, class Req>
 [[nodiscard]] Task<Rep> CallUnary(const ClientBase& client, const MethodDescriptor& method,
-                                  const Req& request, CallOptions options) {
+                                  const Req& request, CallOptions&& options) {
   return UnaryTask<Rep, Req>(client.channel(), &method, GivenRequest<Req>(&request),
                              std::move(options));
 }
 template <class Rep, class Req>
   requires(!std::is_reference_v<Req> && !std::is_const_v<Req>)
 [[nodiscard]] Task<Rep> CallUnary(const ClientBase& client, const MethodDescriptor& method,
-                                  Req&& request, CallOptions options) {
+                                  Req&& request, CallOptions&& options) {
   return UnaryTask<Rep, Req>(client.channel(), &method, GivenRequest<Req>(std::move(request)),
                              std::move(options));
 }

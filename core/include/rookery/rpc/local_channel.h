@@ -17,6 +17,7 @@
 #ifndef ROOKERY_RPC_LOCAL_CHANNEL_H_
 #define ROOKERY_RPC_LOCAL_CHANNEL_H_
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -78,6 +79,8 @@ class LocalEndpoint final {
   [[nodiscard]] absl::Status Admit(const MethodDescriptor& method, const Handler** handler);
   void Left() noexcept;
   [[nodiscard]] absl::Status Refuse(const MethodDescriptor& method, absl::Status status);
+  // Where the handler of `method` is remembered, or that of another one.
+  [[nodiscard]] std::atomic<const Handler*>& LatelyFound(const MethodDescriptor& method) noexcept;
 
   [[nodiscard]] const HandlerRegistry& handlers() const;
 
@@ -87,6 +90,7 @@ class LocalEndpoint final {
   const std::string address_;
   std::atomic<bool> closed_{false};
   std::atomic<std::size_t> in_flight_{0};
+  std::array<std::atomic<const Handler*>, 64> lately_found_{};
   std::mutex mutex_;
   std::condition_variable idle_;
   internal::LocalCall* calls_ = nullptr;  // those that have suspended; guarded by mutex_

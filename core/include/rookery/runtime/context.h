@@ -111,7 +111,11 @@ class Context {
 
   void Ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() noexcept {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) OnUnreferenced();
+    // Nobody can find a context that only the caller refers to, except through the callback that a
+    // parent's cancellation runs: without a parent no locked instruction is needed.
+    if ((parent_ == nullptr && unique()) || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      OnUnreferenced();
+    }
   }
   // True when the caller's is the only reference.
   [[nodiscard]] bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
