@@ -71,16 +71,15 @@ int CountLines(const std::string& path, const std::vector<std::string>& words) {
   return count;
 }
 
-// Reads logs that other processes write: gives them five seconds for the first line.
-Logs LogsIn(const ScratchFolder& folder) {
-  return Logs{[&folder](const std::string& service, const std::vector<std::string>& words) {
-    const auto end = Clock::now() + std::chrono::seconds(5);
-    for (;;) {
-      const int count = CountLines(folder.File(service + ".log"), words);
-      if (count > 0 || Clock::now() > end) return count;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  }};
+// The number of lines with all of `words`. Logs are written beside the calls: gives them five seconds
+// for the first line.
+int AwaitLines(const std::string& path, const std::vector<std::string>& words) {
+  const auto end = Clock::now() + std::chrono::seconds(5);
+  for (;;) {
+    const int count = CountLines(path, words);
+    if (count > 0 || Clock::now() > end) return count;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
 }
 
 // A service in a process of its own. Stopped at the end of its life, whatever happens.
@@ -135,8 +134,8 @@ class Process final {
       if (wait4(pid_, &status, WNOHANG, &usage) == pid_) {
         pid_ = -1;
         const std::chrono::duration<double, std::milli> millis = Clock::now() - start;
-        return End{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-                   millis.count(), usage.ru_maxrss};
+        return End{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), millis.count(),
+                   usage.ru_maxrss};
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -172,9 +171,10 @@ bool Stop(Process& process) {
   const auto end = process.Terminate();
   const bool ok = end && end->exit_code == 0;
   if (end) {
-    std::printf("  %s %s left with exit code %d, %.0f ms after SIGTERM; at most %ld MiB of memory\n",
-                ok ? "ok  " : "FAIL", process.name().c_str(), end->exit_code, end->millis,
-                end->peak_kib / 1024);
+    std::printf(
+        "  %s %s left with exit code %d, %.0f ms after SIGTERM; at most %ld MiB of memory\n",
+        ok ? "ok  " : "FAIL", process.name().c_str(), end->exit_code, end->millis,
+        end->peak_kib / 1024);
   } else {
     std::printf("  FAIL %s did not leave\n", process.name().c_str());
   }
@@ -196,9 +196,8 @@ std::optional<std::vector<v1::PlaceOrder>> Read(const std::string& data_file) {
 // All three services in one application.
 struct ShopModule {
   static void Define(rookery::ModuleBuilder& module) {
-    module.Import<InventoryModule>()
-        .Import<PaymentsModule>()
-        .Import(OrdersModule::With(rookery::ClientsModule::Register(
+    module.Import<InventoryModule>().Import<PaymentsModule>().Import(
+        OrdersModule::With(rookery::ClientsModule::Register(
             rookery::Client<v1::InventoryClient>(rookery::InProcess{}),
             rookery::Client<v1::PaymentsClient>(rookery::InProcess{}))));
   }
@@ -215,15 +214,18 @@ int DemoInProcesses(const std::string& program, const std::string& data_file) {
   Process payments("payments", {program, "payments"}, folder.File("payments.log"));
   bool ok = Started(inventory, folder) && Started(payments, folder);
   if (!ok) return Verdict(false);
-  Process orders("orders",
-                 {program, "orders", "--inventory=" + inventory.address(),
-                  "--payments=" + payments.address()},
-                 folder.File("orders.log"));
+  Process orders(
+      "orders",
+      {program, "orders", "--inventory=" + inventory.address(), "--payments=" + payments.address()},
+      folder.File("orders.log"));
   ok = Started(orders, folder);
   if (!ok) return Verdict(false);
   {
     v1::OrdersClient client(MakeChannel(rookery::Grpc{.address = orders.address()}));
-    ok = PlayStory(client, *data, LogsIn(folder));
+    const Logs logs{[&folder](const std::string& service, const std::vector<std::string>& words) {
+      return AwaitLines(folder.File(service + ".log"), words);
+    }};
+    ok = PlayStory(client, *data, logs);
   }
   std::printf("\nThe services stop\n");
   ok = Stop(orders) && ok;
@@ -248,7 +250,7 @@ int DemoInProcess(const std::string& data_file) {
     std::vector<std::string> all = words;
     all.push_back(absl::StrCat("shop.v1.", std::string(1, static_cast<char>(service[0] - 32)),
                                service.substr(1)));
-    return CountLines(folder.File("shop.log"), all);
+    return AwaitLines(folder.File("shop.log"), all);
   }};
   const bool ok = PlayStory(client, *data, logs);
   app.Close();

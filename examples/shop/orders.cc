@@ -91,8 +91,7 @@ rookery::Task<v1::Order> OrdersController::PlaceOne(v1::PlaceOrder request) {
   v1::ReserveRequest wanted;
   wanted.set_sku(request.sku());
   wanted.set_quantity(request.quantity());
-  absl::StatusOr<v1::Reservation> goods =
-      co_await rookery::AsStatusOr(inventory_.Reserve(wanted));
+  absl::StatusOr<v1::Reservation> goods = co_await rookery::AsStatusOr(inventory_.Reserve(wanted));
   if (!goods.ok()) {
     book_.CountRefusal(request);
     co_return goods.status();
@@ -124,8 +123,7 @@ rookery::Stream<v1::OrderResult> OrdersController::PlaceAll(
   for (;;) {
     std::optional<v1::PlaceOrder> request = co_await requests.Next();
     if (!request) break;
-    absl::StatusOr<v1::Order> order =
-        co_await rookery::AsStatusOr(PlaceOne(*std::move(request)));
+    absl::StatusOr<v1::Order> order = co_await rookery::AsStatusOr(PlaceOne(*std::move(request)));
     v1::OrderResult result;
     if (order.ok()) {
       *result.mutable_order() = *std::move(order);

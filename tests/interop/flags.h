@@ -27,9 +27,7 @@ class Flags final {
     const auto found = values_.find(name);
     return found == values_.end() ? otherwise : found->second;
   }
-  [[nodiscard]] bool GetBool(const std::string& name) const {
-    return Get(name, "false") == "true";
-  }
+  [[nodiscard]] bool GetBool(const std::string& name) const { return Get(name, "false") == "true"; }
 
  private:
   std::map<std::string, std::string> values_;

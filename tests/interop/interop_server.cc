@@ -24,7 +24,8 @@ int main(int argc, char** argv) {
   auto app = rookery::Application::Create<rookery::interop::TestServiceModule>();
   app.Listen(grpc);
   app.Start();
-  std::printf("READY %s\n", app.Endpoints().front().substr(app.Endpoints().front().rfind(':') + 1).c_str());
+  std::printf("READY %s\n",
+              app.Endpoints().front().substr(app.Endpoints().front().rfind(':') + 1).c_str());
   std::fflush(stdout);
   return app.Run();
 }

@@ -27,19 +27,19 @@ CASES = (
     "unimplemented_method", "unimplemented_service", "pick_first_unary", "rpc_soak",
     "channel_soak", "orca_per_rpc", "orca_oob",
 )
-# Cases that a foreign peer cannot play, with the reason.
+# Cases that a peer cannot play, with the reason.
+KEPT_BY_CORE = "gRPC's C core keeps the load trailer for its own balancing policies"
 NOT_BY_CLIENT = {
-    "python": {"orca_oob": "grpcio has no load-report client"},
+    "python": {"orca_oob": "grpcio has no load-report client", "orca_per_rpc": KEPT_BY_CORE},
     "node": {"orca_oob": "grpc-js's load-report client is not public"},
-    "self": {},
+    "self": {"orca_per_rpc": KEPT_BY_CORE},
 }
 CANNOT_SEE = "the peer's API does not show whether a message came compressed"
 NOT_BY_SERVER = {
     "python": {"client_compressed_unary": CANNOT_SEE, "client_compressed_streaming": CANNOT_SEE,
-               "orca_per_rpc": "grpcio has no load reports", "orca_oob": "grpcio has no load reports"},
+               "orca_per_rpc": KEPT_BY_CORE, "orca_oob": "grpcio has no load reports"},
     "node": {"client_compressed_unary": CANNOT_SEE, "client_compressed_streaming": CANNOT_SEE,
-             "orca_per_rpc": "no load reports in this peer",
-             "orca_oob": "no load reports in this peer"},
+             "orca_per_rpc": KEPT_BY_CORE, "orca_oob": "no load reports in this peer"},
 }
 CASE_TIMEOUT = 60
 

@@ -117,8 +117,7 @@ Stream<pb::StreamingOutputCallResponse> TestController::Respond(
       call.set_response_compression(parameters.compressed().value() ? "gzip" : "identity");
     }
     pb::StreamingOutputCallResponse response;
-    response.mutable_payload()->mutable_body()->resize(
-        static_cast<std::size_t>(parameters.size()));
+    response.mutable_payload()->mutable_body()->resize(static_cast<std::size_t>(parameters.size()));
     co_yield std::move(response);
   }
 }

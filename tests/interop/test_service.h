@@ -68,7 +68,7 @@ class LoadController final : public xds::service::orca::v3::OpenRcaServiceServic
 };
 
 struct TestServiceModule {
-  static void Define(ModuleBuilder& module) { 
+  static void Define(ModuleBuilder& module) {
     module.Provide<ReportedLoad>().Controller<TestController>().Controller<LoadController>();
   }
 };

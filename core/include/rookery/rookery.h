@@ -23,6 +23,7 @@
 #include "rookery/pipeline/interceptor.h"
 #include "rookery/pipeline/pipe.h"
 #include "rookery/pipeline/reflector.h"
+#include "rookery/platform/clients.h"
 #include "rookery/platform/cls.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/call_context.h"

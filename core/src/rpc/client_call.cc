@@ -74,10 +74,12 @@ PreparedCall::PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescr
     : channel_(std::move(channel)),
       outgoing_(method),
       info_(options.info),
-      compression_(std::move(options.compression)) {
+      compression_(std::move(options.compression)),
+      compress_if_(std::move(options.compress_if)) {
   outgoing_.metadata = std::move(options.metadata);
   outgoing_.wait_for_ready = options.wait_for_ready;
   outgoing_.compression = compression_;
+  outgoing_.compress_if = &compress_if_;
   outgoing_.deadline = options.deadline;
   outgoing_.cancel = options.cancel;
   if (options.timeout) outgoing_.deadline = std::min(outgoing_.deadline, After(*options.timeout));

@@ -33,8 +33,8 @@ TEST(Event, WakesAllWhoWaitAndLetsLaterOnesPass) {
     EXPECT_EQ(count, 6);
     event.Reset();
     EXPECT_FALSE(event.is_set());
-    const absl::Status late = co_await AsStatusOr(
-        WithTimeout(CountAfter(event, &count), std::chrono::milliseconds(5)));
+    const absl::Status late =
+        co_await AsStatusOr(WithTimeout(CountAfter(event, &count), std::chrono::milliseconds(5)));
     EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded);
     EXPECT_EQ(count, 6);
   }());

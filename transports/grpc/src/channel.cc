@@ -292,7 +292,7 @@ class UnaryOp final : public LeafAwaiter, private CqTag, private CqClient {
     headers_.AddTo(ops[0]);
     ops[1].op = GRPC_OP_SEND_MESSAGE;
     ops[1].data.send_message.send_message = outgoing_.get();
-    if (call_.compression == "identity") ops[1].flags = GRPC_WRITE_NO_COMPRESS;
+    if (call_.SendsPlain(request_)) ops[1].flags = GRPC_WRITE_NO_COMPRESS;
     ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
     end_.AddTo(ops[3], ops[5]);
     ops[4].op = GRPC_OP_RECV_MESSAGE;

@@ -218,7 +218,7 @@ class GrpcStream final : public ClientStream {
     if (first) ++count;  // the headers
     grpc_op& op = ops[count++];
     op.op = GRPC_OP_SEND_MESSAGE;
-    if (call_.compression == "identity") op.flags = GRPC_WRITE_NO_COMPRESS;
+    if (call_.SendsPlain(message)) op.flags = GRPC_WRITE_NO_COMPRESS;
     op.data.send_message.send_message = state.outgoing.get();
     if (call_.method->kind == MethodKind::kServerStreaming) {
       ops[count++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;

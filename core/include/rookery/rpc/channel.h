@@ -8,6 +8,7 @@
 #define ROOKERY_RPC_CHANNEL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,10 +48,18 @@ struct OutgoingCall {
   bool wait_for_ready = false;
   bool owns_request = false;     // the request may be moved from (rvalue overload)
   std::string_view compression;  // "gzip", "deflate", or empty
+  // Which messages to compress; null or empty: all of them.
+  const std::function<bool(const google::protobuf::Message&)>* compress_if = nullptr;
   // What came back.
   Metadata headers;
   Metadata trailers;
   std::string peer;
+
+  // Whether this message is to go out as it is, whatever the channel's default.
+  [[nodiscard]] bool SendsPlain(const google::protobuf::Message& message) const {
+    return compression == "identity" ||
+           (compress_if != nullptr && *compress_if && !(*compress_if)(message));
+  }
 };
 
 // One outgoing stream. Reads and writes may overlap; two reads, or two writes, may not.

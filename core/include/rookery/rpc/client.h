@@ -10,6 +10,7 @@
 #define ROOKERY_RPC_CLIENT_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,8 @@ class CallOptions final {
   CancelToken cancel;             // beside the current context's
   bool wait_for_ready = false;    // queue while there is no connection instead of UNAVAILABLE
   std::string compression;        // "gzip", "deflate"; empty: the channel's default
+  // Which messages to compress; empty: all of them.
+  std::function<bool(const google::protobuf::Message& message)> compress_if;
   CallInfo* info = nullptr;       // if not null: filled in; must outlive the call
 };
 

@@ -46,6 +46,7 @@ class PreparedCall final {
   OutgoingCall outgoing_;
   CallInfo* info_;
   std::string compression_;
+  std::function<bool(const google::protobuf::Message&)> compress_if_;
   absl::Status refusal_;
   std::unique_ptr<EitherCancelled> either_;
 };
