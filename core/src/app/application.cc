@@ -326,7 +326,7 @@ int ApplicationImpl::Run() {
     bool second = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      second = stop_requested_ || phase_ >= Phase::kClosing;
+      second = std::exchange(signalled_, true);
     }
     if (!second) {
       RequestStop(signal);

@@ -112,6 +112,7 @@ class ApplicationImpl final : public TransportHost,
   Phase phase_ = Phase::kBuilt;  // written under mutex_ from kStarted on
   bool stop_requested_ = false;  // guarded by mutex_
   ShutdownSignal stop_signal_;   // guarded by mutex_
+  bool signalled_ = false;       // guarded by mutex_: the next signal ends the process
 };
 
 }  // namespace rookery::internal

@@ -18,6 +18,8 @@ std::string At(const std::source_location& where) {
 
 namespace {
 
+// How deep modules of one class may import each other.
+constexpr int kMaxNesting = 64;
 constexpr std::uint32_t kBuiltinModule = static_cast<std::uint32_t>(-1);
 
 const void* KeyOf(const ModuleImport& import) {
@@ -90,6 +92,19 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
         WithDetails(absl::StrCat("Modules import each other: ", absl::StrJoin(names, " -> "), "."),
                     {absl::StrCat("the last of these imports is at ", At(import.where)),
                      "mend: move what both need into a third module that each of them imports."}));
+    return std::nullopt;
+  }
+  // A Define that imports a new dynamic module of its own class would go on for ever.
+  const auto same_class = std::count_if(path->begin(), path->end(), [&import](const Module* step) {
+    return step->type == import.type;
+  });
+  if (same_class >= kMaxNesting) {
+    faults_.push_back(WithDetails(
+        absl::StrCat("Modules import each other: ", module.name, " -> ... -> ", module.name, "."),
+        {absl::StrCat("the last of these imports is at ", At(import.where)),
+         absl::StrCat(
+             "mend: each time, ", module.name,
+             " makes a new dynamic module of its own class: import one that is made once.")}));
     return std::nullopt;
   }
   visiting_[key] = true;

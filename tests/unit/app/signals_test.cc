@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <string>
@@ -144,6 +145,38 @@ TEST(Signals, ASecondSignalEndsTheProcessAtOnce) {
   EXPECT_EQ(child.Read(), "stuck");
   child.Signal(SIGINT);
   EXPECT_EQ(child.Wait(), "exit 130");
+}
+
+struct StopsItself {
+  void OnModuleDestroy() {
+    Say("destroying");
+    // The parent's signal comes now, the first one: it must not cut this short.
+    while (!signalled) std::this_thread::yield();
+    Say("destroyed");
+  }
+  static void OnContinue(int) { signalled = 1; }
+  static inline volatile std::sig_atomic_t signalled = 0;
+};
+
+TEST(Signals, AFirstSignalDuringAShutdownOfItsOwnIsNoSecond) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) { module.Provide<StopsItself>(); }
+  };
+  Child child([](int fd) {
+    out = fd;
+    struct sigaction action = {};
+    action.sa_handler = &StopsItself::OnContinue;
+    sigaction(SIGUSR1, &action, nullptr);
+    auto app = Application::Create<AppModule>(Quiet());
+    app.Start();
+    app.RequestStop();
+    return app.Run();
+  });
+  EXPECT_EQ(child.Read(), "destroying");
+  child.Signal(SIGTERM);
+  child.Signal(SIGUSR1);
+  EXPECT_EQ(child.Read(), "destroyed");
+  EXPECT_EQ(child.Wait(), "exit 0");
 }
 
 void OnUser(int) { Say("user handler"); }

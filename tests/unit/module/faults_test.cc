@@ -332,6 +332,21 @@ TEST(Faults, CircleOfModules) {
                           "imports."));
 }
 
+struct MatryoshkaModule {
+  static void Define(ModuleBuilder& module) {
+    module.Import(DynamicModule::Of<MatryoshkaModule>());
+  }
+};
+
+TEST(Faults, ADynamicModuleWithinItselfForEver) {
+  EXPECT_THAT(Graph<MatryoshkaModule>().faults(),
+              ElementsAre("Modules import each other: MatryoshkaModule -> ... -> "
+                          "MatryoshkaModule.\n"
+                          "    the last of these imports is at here\n"
+                          "    mend: each time, MatryoshkaModule makes a new dynamic module of its "
+                          "own class: import one that is made once."));
+}
+
 TEST(Faults, AModuleIsNoProviderOfItsInsides) {
   struct User {
     explicit User(LeftModule&) {}

@@ -204,10 +204,18 @@ struct Probe {
 inline constexpr std::size_t kMaxParameters = 16;
 inline constexpr std::size_t kNotDeduced = static_cast<std::size_t>(-1);
 inline constexpr std::size_t kSeveral = static_cast<std::size_t>(-2);
+inline constexpr std::size_t kGreedy = static_cast<std::size_t>(-3);
+
+// Converts to nothing: only a constructor template can take it.
+struct OpaqueArgument {};
 
 template <class T, std::size_t... I>
 constexpr bool Takes(std::index_sequence<I...>) {
   return requires { T(((void)I, AnyArgument<T>{})...); };
+}
+template <class T, std::size_t... I>
+constexpr bool TakesAnything(std::index_sequence<I...>) {
+  return sizeof...(I) > 0 && requires { T(((void)I, OpaqueArgument{})...); };
 }
 template <class T, std::size_t N>
 constexpr std::size_t FirstArity() {
@@ -225,6 +233,8 @@ constexpr std::size_t ArityOf() {
   // An aggregate may always be given more members; the first form that works is meant.
   if constexpr (kFirst == kNotDeduced || std::is_aggregate_v<T>) {
     return kFirst;
+  } else if constexpr (TakesAnything<T>(std::make_index_sequence<kFirst>{})) {
+    return kGreedy;
   } else {
     return FirstArity<T, kFirst + 1>() == kNotDeduced ? kFirst : kSeveral;
   }
@@ -368,6 +378,12 @@ constexpr auto ChooseConstruction() {
           "rookery: the constructor of T cannot be deduced: it must be public, the only one "
           "of its number of parameters, with at most 16, none an rvalue reference or "
           "std::unique_ptr; or say which one is meant: `using Inject = T(A&, B&);`");
+      return FailedConstruction<T>{};
+    } else if constexpr (kArity == kGreedy) {
+      static_assert(
+          kArity != kGreedy,
+          "rookery: the constructor of T is a template, whose parameters cannot be deduced: "
+          "say which ones are meant: `using Inject = T(A&, B&);`");
       return FailedConstruction<T>{};
     } else if constexpr (kArity == kSeveral) {
       static_assert(kArity != kSeveral,

@@ -42,6 +42,14 @@ struct Several {
 // is meant: `using Inject = T(A&, B&);`
 void SeveralConstructors(ModuleBuilder& m) { m.Provide<Several>(); }
 
+struct Greedy {
+  template <class U>
+  explicit Greedy(U&&);
+};
+// expect: rookery: the constructor of T is a template, whose parameters cannot be deduced: say
+// which ones are meant: `using Inject = T(A&, B&);`
+void TemplateConstructor(ModuleBuilder& m) { m.Provide<Greedy>(); }
+
 struct PlainValue {
   explicit PlainValue(std::string name);
 };
