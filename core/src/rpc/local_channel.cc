@@ -87,7 +87,8 @@ class LocalCall final : public CallContext, private MessageSource {
       return;
     }
     own_request_.reset(handler_->descriptor().request().New());
-    if (owned && typeid(request) == typeid(*own_request_)) {
+    const Message& own = *own_request_;
+    if (owned && typeid(request) == typeid(own)) {
       handler_->descriptor().move_request(own_request_.get(), const_cast<Message*>(&request));
     } else {
       own_request_->CopyFrom(request);
@@ -185,7 +186,8 @@ class LocalCall final : public CallContext, private MessageSource {
       return absl::InternalError(
           absl::StrCat(Abs(method.full_name), " answered without a ", into.GetTypeName()));
     }
-    if (typeid(*message) == typeid(into) && typeid(into) == typeid(method.response())) {
+    const Message& declared = method.response();
+    if (typeid(*message) == typeid(into) && typeid(into) == typeid(declared)) {
       method.move_response(&into, message);
     } else {
       into.CopyFrom(*message);
