@@ -21,6 +21,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kMaxLoopThreads = 1024;
+
 double MillisSince(Deadline start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
@@ -80,6 +82,26 @@ absl::Status ApplicationImpl::Faulty(std::string_view what, const std::vector<st
 }
 
 // ---- building -------------------------------------------------------------------------------
+
+std::vector<std::string> ApplicationImpl::CheckOptions() const {
+  std::vector<std::string> faults;
+  const auto check = [&faults](const char* name, std::chrono::milliseconds value) {
+    if (value.count() >= 0) return;
+    faults.push_back(absl::StrCat("ApplicationOptions::", name, " is ", value.count(),
+                                  " ms, which is no duration.\n    mend: give it 0 or more."));
+  };
+  check("startup_timeout", options_.startup_timeout);
+  check("shutdown_delay", options_.shutdown_delay);
+  check("drain_grace", options_.drain_grace);
+  check("shutdown_hooks_timeout", options_.shutdown_hooks_timeout);
+  check("watchdog", options_.watchdog);
+  if (options_.loop_threads > kMaxLoopThreads) {
+    faults.push_back(absl::StrCat("ApplicationOptions::loop_threads is ", options_.loop_threads,
+                                  ".\n    mend: give it at most ", kMaxLoopThreads,
+                                  "; 0 means one per core."));
+  }
+  return faults;
+}
 
 void ApplicationImpl::AddBuiltins() {
   graph_.AddBuiltin(ValueProvider<Logger>(Token::Of<Logger>(), log_));
@@ -146,6 +168,7 @@ std::vector<std::string> ApplicationImpl::Construct(Deadline deadline) {
 absl::Status ApplicationImpl::Build(const ModuleImport& root,
                                     const ApplicationOverrides& overrides) {
   std::vector<std::string> faults;
+  faults = CheckOptions();
   AddBuiltins();
   try {
     graph_.Scan(root);
@@ -154,10 +177,12 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
         ShortTypeName(root.type->type->name), " cannot be built: a module's Define failed: ",
         Cause(StatusFromException(std::current_exception())), "."));
   }
-  DescribeControllers(&faults);
+  std::vector<std::string> handlers;
+  DescribeControllers(&handlers);
   for (const ProviderSpec& spec : overrides.providers) graph_.Override(spec);
   graph_.Resolve();
-  faults.insert(faults.begin(), graph_.faults().begin(), graph_.faults().end());
+  faults.insert(faults.end(), graph_.faults().begin(), graph_.faults().end());
+  faults.insert(faults.end(), handlers.begin(), handlers.end());
   const std::vector<BoundController> bound = Bind();
   for (std::string& fault : CheckHandlers(bound)) faults.push_back(std::move(fault));
   if (!faults.empty()) {
@@ -242,13 +267,17 @@ std::vector<std::string> ApplicationImpl::RunInitHooks(HookPhase phase, Deadline
 }
 
 absl::Status ApplicationImpl::Init() {
-  if (phase_ != Phase::kBuilt) {
-    return phase_ >= Phase::kClosing
-               ? absl::FailedPreconditionError("the application is closed; make a new one")
-               : absl::OkStatus();
+  {
+    const std::lock_guard<std::mutex> lock(init_mutex_);
+    if (phase_ != Phase::kBuilt) {
+      return phase_.load() >= Phase::kClosing
+                 ? absl::FailedPreconditionError("the application is closed; make a new one")
+                 : absl::OkStatus();
+    }
+    if (absl::Status status = Compile(); !status.ok()) return status;
+    // From here on hooks may ask for clients, from whichever thread they run on.
+    phase_ = Phase::kInitialised;
   }
-  if (absl::Status status = Compile(); !status.ok()) return status;
-  phase_ = Phase::kInitialised;
   const Deadline deadline = Clock::now() + options_.startup_timeout;
   for (const HookPhase phase : {HookPhase::kOnModuleInit, HookPhase::kOnApplicationBootstrap}) {
     const std::vector<std::string> failures = RunInitHooks(phase, deadline);

@@ -62,6 +62,7 @@ class ApplicationImpl final : public TransportHost,
   enum class Phase { kBuilt, kInitialised, kStarted, kClosing, kClosed };
 
   [[nodiscard]] std::shared_ptr<LoopPool> SharedLoops();
+  [[nodiscard]] std::vector<std::string> CheckOptions() const;
   void AddBuiltins();
   void DescribeControllers(std::vector<std::string>* faults);
   [[nodiscard]] std::vector<BoundController> Bind();
@@ -109,10 +110,11 @@ class ApplicationImpl final : public TransportHost,
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  Phase phase_ = Phase::kBuilt;  // written under mutex_ from kStarted on
-  bool stop_requested_ = false;  // guarded by mutex_
-  ShutdownSignal stop_signal_;   // guarded by mutex_
-  bool signalled_ = false;       // guarded by mutex_: the next signal ends the process
+  std::mutex init_mutex_;                    // for a first Client() from several threads
+  std::atomic<Phase> phase_{Phase::kBuilt};  // kClosing and on: under mutex_
+  bool stop_requested_ = false;              // guarded by mutex_
+  ShutdownSignal stop_signal_;               // guarded by mutex_
+  bool signalled_ = false;                   // guarded by mutex_: the next signal ends the process
 };
 
 }  // namespace rookery::internal

@@ -329,6 +329,70 @@ TEST(Application, AGlobalGuardThatCannotBeInjectedStopsTheStart) {
                         "neither provides nor imports it."));
 }
 
+TEST(Application, TheFirstClientsMayComeFromManyThreads) {
+  auto app = Application::Create<EchoModule>(Quiet());
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&app] {
+      EXPECT_EQ(SyncWait(app.Client<EchoClient>().Say(Say("Ada"))).text(), "Hello, Ada");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(app.Stats().calls(), 8u);
+}
+
+struct AsksItself {
+  static inline Application* app = nullptr;
+  static inline std::string heard;
+  static Task<void> OnApplicationBootstrap() {
+    auto client = app->Client<EchoClient>();
+    const EchoReply reply = co_await client.Say(Say("me"));
+    heard = reply.text();
+  }
+};
+
+TEST(Application, HooksMayCallTheApplicationsOwnServices) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) { module.Import<EchoModule>().Provide<AsksItself>(); }
+  };
+  auto app = Application::Create<AppModule>(Quiet());
+  AsksItself::app = &app;
+  app.Init();
+  EXPECT_EQ(AsksItself::heard, "Hello, me");
+}
+
+TEST(Application, AClosedOneServesNobody) {
+  auto app = Application::Create<EchoModule>(Quiet());
+  auto client = app.Client<EchoClient>();
+  app.Close();
+  try {
+    (void)SyncWait(client.Say(Say("x")));
+    FAIL();
+  } catch (const RpcException& error) {
+    EXPECT_EQ(error.status().code(), absl::StatusCode::kUnavailable);
+  }
+  try {
+    (void)app.Client<EchoClient>();
+    FAIL();
+  } catch (const ApplicationError& error) {
+    EXPECT_STREQ(error.what(), "the application is closed; make a new one");
+  }
+}
+
+TEST(Application, BadOptionsAreFaultsLikeOthers) {
+  ApplicationOptions options = Quiet();
+  options.drain_grace = std::chrono::milliseconds(-1);
+  options.loop_threads = 5000;
+  const auto app = Application::TryCreate<EchoModule>(std::move(options));
+  ASSERT_FALSE(app.ok());
+  EXPECT_EQ(std::string(app.status().message()),
+            "EchoModule cannot be built, 2 faults:\n\n"
+            "1. ApplicationOptions::drain_grace is -1 ms, which is no duration.\n"
+            "    mend: give it 0 or more.\n\n"
+            "2. ApplicationOptions::loop_threads is 5000.\n"
+            "    mend: give it at most 1024; 0 means one per core.");
+}
+
 // ---- listening and draining
 
 TEST(Application, ListensInOrderAndShutsDownInPhases) {

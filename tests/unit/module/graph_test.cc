@@ -122,6 +122,30 @@ TEST(Modules, AnImportBeatsAGlobalInAnyOrder) {
   EXPECT_THAT(Graph<FirstModule>().faults(), SizeIs(1));
 }
 
+// Nest: many-global-modules.spec.ts. A search that walked all of them for each argument would not
+// end.
+template <int N>
+struct GlobalPart {
+  template <int M>
+  struct Service {};
+  static void Define(ModuleBuilder& module) {
+    module.Global().Provide<Service<N>>().template Export<Service<N>>();
+    if constexpr (N > 0) module.Import<GlobalPart<N - 1>>().template Import<GlobalPart<N / 2>>();
+  }
+};
+TEST(Modules, ManyGlobalModules) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Import<GlobalPart<120>>().ProvideFactory(
+          [](GlobalPart<0>::Service<0>&, GlobalPart<60>::Service<60>&) { return Database(); });
+    }
+  };
+  Graph<AppModule> app;
+  ASSERT_THAT(app.faults(), IsEmpty());
+  ASSERT_THAT(app.Construct(), IsEmpty());
+  EXPECT_EQ(app.graph.modules().size(), 122u);
+}
+
 TEST(Modules, OwnProvidersComeFirst) {
   struct AppModule {
     static void Define(ModuleBuilder& module) {
@@ -271,6 +295,36 @@ TEST(Providers, AliasesAreTheSameInstance) {
   Graph<AppModule> app;
   ASSERT_THAT(app.Construct(), IsEmpty());
   EXPECT_EQ(app.Get<Speaker>(), static_cast<Speaker*>(app.Get<Loud>()));
+}
+
+// Nest: optional-factory-provider-dep.spec.ts
+TEST(Providers, OptionalDependenciesOfFactories) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.ProvideFactory(
+          kName, [](Optional<Database> db, Optional<Inject<kLimit>> limit) -> std::string {
+            return std::string(db ? "db" : "no db") + (limit ? " limit" : " no limit");
+          });
+    }
+  };
+  Graph<AppModule> app;
+  ASSERT_THAT(app.faults(), IsEmpty());
+  ASSERT_THAT(app.Construct(), IsEmpty());
+  EXPECT_EQ(*app.Get<std::string>(Token(kName)), "no db no limit");
+}
+
+// Optional covers a provider that is missing, not one that is broken.
+struct BrokenDatabase {
+  explicit BrokenDatabase(Counter&) {}
+};
+TEST(Providers, AnOptionalOneThatIsBrokenIsStillAFault) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Provide<BrokenDatabase>().ProvideFactory(kLimit,
+                                                      [](Optional<BrokenDatabase>) { return 1; });
+    }
+  };
+  EXPECT_THAT(Graph<AppModule>().faults(), SizeIs(1));
 }
 
 TEST(Providers, FactoriesOfEveryKind) {
