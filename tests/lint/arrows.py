@@ -13,11 +13,14 @@ import cpp_source
 # Inside core, from the bottom up. A floor includes itself and what is before it.
 FLOORS = ["runtime", "di", "module", "pipeline", "rpc", "platform", "app"]
 
-# The exceptions: a guard is asked about a call, and a service's base class names the builder that
-# its controller is configured with, so pipeline and rpc see these few headers of each other.
+# The exceptions. Pipeline and rpc are one storey in two halves: a guard is asked about a call, a
+# controller is described by the shapes of its methods and compiled into the handlers that transports
+# call, and a service's base class names the builder that configures it. So pipeline sees these headers
+# of rpc; and where a call is refused, it says so in the log.
 UPWARD = {
     "pipeline": {f"rpc/{name}.h" for name in
-                 ("call_context", "descriptor", "handler", "message", "metadata", "status")},
+                 ("baggage", "call_context", "descriptor", "handler", "invoke", "message", "metadata",
+                  "same_type", "stats", "status")} | {"platform/log.h"},
 }
 
 # What a part's sources may include from outside, beside Protobuf, Abseil, the standard library and
