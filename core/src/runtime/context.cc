@@ -15,7 +15,7 @@ Context::~Context() {
   // parent, or point into it.
   parent_cancel_.Disarm();
   ClearValues();
-  if (slots_ != inline_slots_) delete[] slots_;
+  delete[] more_slots_;
   if (parent_ != nullptr) parent_->Unref();
 }
 
@@ -66,17 +66,18 @@ bool Context::TryRef() noexcept {
 bool Context::SetText(const ContextKeyBase& key, std::string_view text) {
   if (key.from_text == nullptr) return false;
   Slot& slot = store_->Prepare(key);
-  slot.live = key.from_text(text, slot.value);
-  return slot.live;
+  if (!key.from_text(text, slot.storage)) return false;
+  slot.value = slot.storage;
+  return true;
 }
 
 void Context::Erase(const ContextKeyBase& key) noexcept {
   Context& from = *store_;
   for (std::uint32_t i = 0; i < from.count_; ++i) {
-    Slot& slot = from.slots_[i];
-    if (slot.key != &key || !slot.live) continue;
-    slot.live = false;
-    key.destroy(slot.value);
+    Slot& slot = from.SlotAt(i);
+    if (slot.key != &key) continue;
+    void* const value = std::exchange(slot.value, nullptr);
+    if (value != nullptr) key.destroy(value);
     return;
   }
 }
@@ -95,58 +96,65 @@ void Context::ResetContext() noexcept {
   refs_.store(1, std::memory_order_release);
 }
 
+void* Context::FindMany(const ContextKeyBase* key) const noexcept {
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    const Slot& slot = SlotAt(i);
+    if (slot.key == key) return slot.value;
+  }
+  return nullptr;
+}
+
 Context::Slot& Context::Prepare(const ContextKeyBase& key) {
   for (std::uint32_t i = 0; i < count_; ++i) {
-    Slot& slot = slots_[i];
+    Slot& slot = SlotAt(i);
     if (slot.key != &key) continue;
-    if (slot.live) {
-      slot.live = false;
-      key.destroy(slot.value);
-    }
+    void* const value = std::exchange(slot.value, nullptr);
+    if (value != nullptr) key.destroy(value);
     return slot;
   }
   return AddSlot(key);
 }
 
 Context::Slot& Context::AddSlot(const ContextKeyBase& key) {
-  if (count_ == capacity_) {
-    const std::uint32_t capacity = capacity_ * 2;
+  if (count_ == kInlineSlots + more_capacity_) {
+    const std::uint32_t capacity = more_capacity_ == 0 ? kInlineSlots : more_capacity_ * 2;
     auto grown = std::make_unique<Slot[]>(capacity);
-    std::copy_n(slots_, count_, grown.get());
-    if (slots_ != inline_slots_) delete[] slots_;
-    slots_ = grown.release();
-    capacity_ = capacity;
+    std::copy_n(more_slots_, more_capacity_, grown.get());
+    delete[] more_slots_;
+    more_slots_ = grown.release();
+    more_capacity_ = capacity;
   }
-  Slot slot{&key, nullptr, false, false};
+  Slot& slot = SlotAt(count_);
+  slot = Slot{&key, nullptr, nullptr, false};
   const std::size_t at = (used_bytes_ + key.align - 1) & ~(key.align - 1);
   if (key.align <= alignof(std::max_align_t) && at + key.size <= kInlineBytes) {
-    slot.value = inline_bytes_ + at;
+    slot.storage = inline_bytes_ + at;
     used_bytes_ = static_cast<std::uint32_t>(at + key.size);
   } else {
-    slot.value = ::operator new(key.size, std::align_val_t{key.align});
+    slot.storage = ::operator new(key.size, std::align_val_t{key.align});
     slot.heap = true;
   }
-  slots_[count_] = slot;
-  return slots_[count_++];
+  ++count_;
+  return slot;
 }
 
 void Context::CopyValuesFrom(const Context& other) {
   const Context& from = *other.store_;
   for (std::uint32_t i = 0; i < from.count_; ++i) {
-    const Slot& source = from.slots_[i];
-    if (!source.live) continue;
+    const Slot& source = from.SlotAt(i);
+    if (source.value == nullptr) continue;
     Slot& slot = AddSlot(*source.key);
-    source.key->copy(source.value, slot.value);
-    slot.live = true;
+    source.key->copy(source.value, slot.storage);
+    slot.value = slot.storage;
   }
 }
 
 void Context::ClearValues() noexcept {
   // Later values may refer to earlier ones.
   while (count_ > 0) {
-    const Slot slot = slots_[--count_];
-    if (slot.live) slot.key->destroy(slot.value);
-    if (slot.heap) ::operator delete(slot.value, std::align_val_t{slot.key->align});
+    const Slot slot = SlotAt(--count_);
+    if (slot.value != nullptr) slot.key->destroy(slot.value);
+    if (slot.heap) ::operator delete(slot.storage, std::align_val_t{slot.key->align});
   }
   used_bytes_ = 0;
 }

@@ -147,8 +147,8 @@ class Context {
   void ForEach(Fn&& fn) const {
     const Context& from = *store_;
     for (std::uint32_t i = 0; i < from.count_; ++i) {
-      const Slot& slot = from.slots_[i];
-      if (slot.live) fn(*slot.key, static_cast<const void*>(slot.value));
+      const Slot& slot = from.SlotAt(i);
+      if (slot.value != nullptr) fn(*slot.key, static_cast<const void*>(slot.value));
     }
   }
 
@@ -186,22 +186,33 @@ class Context {
  private:
   struct Slot {
     const ContextKeyBase* key;
-    void* value;
-    bool live;
+    void* value;    // null while there is none
+    void* storage;  // where it is put
     bool heap;
   };
   static constexpr std::uint32_t kInlineSlots = 6;
   static constexpr std::uint32_t kInlineBytes = 192;
 
+  // Few keys, in one or two cache lines: nothing beats looking at each.
   [[nodiscard]] void* FindRaw(const ContextKeyBase* key) const noexcept {
     const Context& from = *store_;
-    const Slot* const slots = from.slots_;
-    for (std::uint32_t i = 0, n = from.count_; i < n; ++i) {
-      if (slots[i].key == key) return slots[i].live ? slots[i].value : nullptr;
+    const std::uint32_t count = from.count_;
+    if (count > kInlineSlots) [[unlikely]] {
+      return from.FindMany(key);
+    }
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (from.slots_[i].key == key) return from.slots_[i].value;
     }
     return nullptr;
   }
-  // A slot for the key with raw storage for its value: one that had a value has been emptied.
+  [[nodiscard]] void* FindMany(const ContextKeyBase* key) const noexcept;
+  [[nodiscard]] const Slot& SlotAt(std::uint32_t index) const noexcept {
+    return index < kInlineSlots ? slots_[index] : more_slots_[index - kInlineSlots];
+  }
+  [[nodiscard]] Slot& SlotAt(std::uint32_t index) noexcept {
+    return const_cast<Slot&>(std::as_const(*this).SlotAt(index));
+  }
+  // A slot for the key with room for its value: one that had a value has been emptied.
   Slot& Prepare(const ContextKeyBase& key);
   Slot& AddSlot(const ContextKeyBase& key);
   void CopyValuesFrom(const Context& other);
@@ -209,9 +220,8 @@ class Context {
   bool TryRef() noexcept;
 
   Context* store_ = this;  // whose values these are: another's with Nesting::kShare
-  Slot* slots_ = inline_slots_;
   std::uint32_t count_ = 0;
-  std::uint32_t capacity_ = kInlineSlots;
+  std::uint32_t more_capacity_ = 0;
   std::uint32_t used_bytes_ = 0;
   std::atomic<std::uint32_t> refs_{1};
   Context* call_ = nullptr;
@@ -220,7 +230,8 @@ class Context {
   std::string_view running_name_;
   CancelSource cancel_;
   CancelCallback parent_cancel_;
-  Slot inline_slots_[kInlineSlots];
+  Slot* more_slots_ = nullptr;  // those after the first few
+  Slot slots_[kInlineSlots];
   alignas(std::max_align_t) unsigned char inline_bytes_[kInlineBytes];
 };
 
@@ -347,27 +358,20 @@ consteval ContextKey<T>::ContextKey(std::string_view key_name, Propagation propa
 
 template <class T, class U>
 T& Context::Set(const ContextKey<T>& key, U&& value) {
-  if (FindRaw(&key) != nullptr) {
-    // The new value may be made from the old one.
-    T made(std::forward<U>(value));
-    Slot& slot = store_->Prepare(key);
-    T* const placed = ::new (slot.value) T(std::move(made));
-    slot.live = true;
-    return *placed;
+  if constexpr (std::is_nothrow_constructible_v<T, U&&>) {
+    if (FindRaw(&key) == nullptr) {
+      Slot& slot = store_->Prepare(key);
+      T* const placed = ::new (slot.storage) T(std::forward<U>(value));
+      slot.value = placed;
+      return *placed;
+    }
   }
-  // Making the value may itself use the context, so it is made before a slot is taken.
-  if constexpr (!std::is_nothrow_constructible_v<T, U&&>) {
-    T made(std::forward<U>(value));
-    Slot& slot = store_->Prepare(key);
-    T* const placed = ::new (slot.value) T(std::move(made));
-    slot.live = true;
-    return *placed;
-  } else {
-    Slot& slot = store_->Prepare(key);
-    T* const placed = ::new (slot.value) T(std::forward<U>(value));
-    slot.live = true;
-    return *placed;
-  }
+  // The new value may be made from the old one, and making it may throw or use the context.
+  T made(std::forward<U>(value));
+  Slot& slot = store_->Prepare(key);
+  T* const placed = ::new (slot.storage) T(std::move(made));
+  slot.value = placed;
+  return *placed;
 }
 
 }  // namespace rookery
