@@ -300,12 +300,14 @@ class Load final {
         "{\"calls\": %llu, \"errors\": %llu, \"wall_s\": %.4f, \"calls_per_s\": %.0f, "
         "\"messages_per_s\": %.0f, "
         "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_us_per_call\": %.3f, "
+        "\"server_cpu_us_per_message\": %.3f, "
         "\"client_cpu_us_per_call\": %.3f}\n",
         static_cast<unsigned long long>(tally_.calls),
         static_cast<unsigned long long>(tally_.errors), seconds,
         static_cast<double>(tally_.calls) / seconds, messages / seconds,
         Percentile(tally_.latencies_ns, 0.5), Percentile(tally_.latencies_ns, 0.99),
         static_cast<double>(server_ns) / 1000 / calls,
+        static_cast<double>(server_ns) / 1000 / std::max(messages, 1.0),
         static_cast<double>(client_ns) / 1000 / calls);
     std::fflush(stdout);
     if (tally_.errors > 0) std::fprintf(stderr, "client: %s\n", tally_.first_error.c_str());

@@ -99,8 +99,9 @@ class LocalCall final : public CallContext, private MessageSource {
 
   void StartUnary() {
     handler_->CallStarted(*this);
-    Ref();
+    RefUnshared();
     unary_.emplace(handler_->Call(*this, request_));
+    LocalCall* const outer = std::exchange(tls_starting_call_, this);
     Start(*unary_, this, this, [](void* self, TaskPromise<Response>& done) noexcept {
       auto* const call = static_cast<LocalCall*>(self);
       absl::Status status;
@@ -109,9 +110,13 @@ class LocalCall final : public CallContext, private MessageSource {
       } else if (done.outcome() == Outcome::kException) {
         status = StatusFromException(done.exception());
       }
-      if (!call->HandlerEnded(std::move(status))) call->unary_.reset();
-      call->Unref();
+      // Before the start has returned nobody but this thread knows of the call, so that nothing of its
+      // end needs a locked instruction: each costs as much as thirty plain ones.
+      const bool known_here_alone = tls_starting_call_ == call;
+      if (!call->HandlerEnded(std::move(status), known_here_alone)) call->unary_.reset();
+      if (!known_here_alone || !call->UnrefSecond()) call->Unref();
     });
+    tls_starting_call_ = outer;
   }
   void StartStream() {
     handler_->CallStarted(*this);
@@ -123,7 +128,7 @@ class LocalCall final : public CallContext, private MessageSource {
                             : done.outcome() == Outcome::kStatus
                                 ? std::move(done.status())
                                 : StatusFromException(done.exception());
-      (void)call->HandlerEnded(std::move(status));
+      (void)call->HandlerEnded(std::move(status), /*known_here_alone=*/false);
       call->requests_.Abort();
       call->responses_.Close();
       call->stream_.reset();
@@ -218,7 +223,17 @@ class LocalCall final : public CallContext, private MessageSource {
   enum class Listed : std::uint8_t { kNo, kYes, kNoMore };
 
   // The handler's end. Whether that decided the call's end.
-  bool HandlerEnded(absl::Status status) noexcept {
+  bool HandlerEnded(absl::Status status, bool known_here_alone) noexcept {
+    if (known_here_alone) {
+      decided_.store(true, std::memory_order_relaxed);
+      handler_->CallEnded(*this, status.code());
+      status_ = std::move(status);
+      ended_ = true;
+      listed_.store(Listed::kNoMore, std::memory_order_relaxed);
+      endpoint_->Left();
+      waiter_.store(kDone, std::memory_order_release);
+      return true;
+    }
     const bool decides = !decided_.exchange(true, std::memory_order_acq_rel);
     if (decides) {
       handler_->CallEnded(*this, status.code());
@@ -292,6 +307,9 @@ class LocalCall final : public CallContext, private MessageSource {
     }
   }
   void LoadPeer(Peer* peer) const override { peer->address = endpoint_->address(); }
+
+  // The unary call that StartUnary is starting on this thread, innermost.
+  static inline constinit thread_local LocalCall* tls_starting_call_ = nullptr;
 
   const std::shared_ptr<LocalEndpoint> endpoint_;
   const Handler* const handler_;
@@ -589,8 +607,7 @@ absl::Status LocalEndpoint::Admit(const MethodDescriptor& method, const Handler*
   }
   const MethodDescriptor& served = found->descriptor();
   if (&served != &method &&
-      (served.kind != method.kind ||
-       !internal::SameType(served.request(), method.request()) ||
+      (served.kind != method.kind || !internal::SameType(served.request(), method.request()) ||
        !internal::SameType(served.response(), method.response()))) [[unlikely]] {
     return Refuse(method, absl::UnimplementedError(
                               absl::StrCat(Abs(method.full_name),

@@ -4,7 +4,7 @@
 
 #include <google/protobuf/message.h>
 
-#include <string_view>
+#include <cstring>
 #include <typeinfo>
 
 namespace rookery::internal {
@@ -14,9 +14,9 @@ namespace rookery::internal {
 [[nodiscard]] inline bool SameType(const google::protobuf::Message& one,
                                    const google::protobuf::Message& other) {
   // protobuf keeps the class to itself; its name, as the Itanium ABI writes it, is no secret.
-  constexpr std::string_view kDynamicMessage = "N6google8protobuf14DynamicMessageE";
+  constexpr const char* kDynamicMessage = "N6google8protobuf14DynamicMessageE";
   const std::type_info& type = typeid(one);
-  if (type == typeid(other) && type.name() != kDynamicMessage) [[likely]] {
+  if (type == typeid(other) && std::strcmp(type.name(), kDynamicMessage) != 0) [[likely]] {
     return true;
   }
   return one.GetDescriptor() == other.GetDescriptor();

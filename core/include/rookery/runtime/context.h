@@ -180,6 +180,18 @@ class Context {
   // cancellation cleared, one reference. A context that is its own call() stays so.
   void ResetContext() noexcept;
 
+  // Ref and Unref without a locked instruction. RefUnshared: while no other thread knows of this.
+  // UnrefSecond: by one who holds both of the last two references; false, and nothing done, if there
+  // are more.
+  void RefUnshared() noexcept {
+    refs_.store(refs_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool UnrefSecond() noexcept {
+    if (parent_ != nullptr || refs_.load(std::memory_order_acquire) != 2) return false;
+    refs_.store(1, std::memory_order_relaxed);
+    return true;
+  }
+
   void set_deadline(Deadline deadline) noexcept { deadline_ = deadline; }
   void set_call(Context* call) noexcept { call_ = call; }
 
