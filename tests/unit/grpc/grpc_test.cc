@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "node.h"
 #include "rookery/runtime/cancel.h"
 #include "rookery/runtime/spawn.h"
@@ -96,7 +97,7 @@ TEST(GrpcTest, EndsAtTheDeadline) {
   EXPECT_EQ(Say(client, slow, std::move(options)).status().code(),
             absl::StatusCode::kDeadlineExceeded);
   EXPECT_GT(node.controller->remaining.count(), 0);
-  EXPECT_LE(node.controller->remaining, std::chrono::milliseconds(50));
+  EXPECT_LE(node.controller->remaining, std::chrono::milliseconds(55));
   // The handler hears of it too: drain finds nobody left.
   EXPECT_EQ(node.transport->Drain(std::chrono::steady_clock::now() + std::chrono::seconds(20)), 0u);
 }
@@ -324,19 +325,62 @@ TEST(GrpcTest, ManyCallsInterleave) {
   EXPECT_EQ(SyncWait(all()), 2'000);
 }
 
-// Calls made from a handler complete on the handler's own thread.
+// Calls made from a handler complete on the handler's own thread, and inherit its deadline.
 TEST(GrpcTest, ACallFromAHandlerStaysOnItsThread) {
   EchoNode backend;
   ASSERT_TRUE(backend.Start({}).ok());
   EchoClient to_backend(backend.Connect());
-  std::atomic<int> moved{0};
-  EchoNode front([&](ControllerBuilder& controller) { static_cast<void>(controller); });
+  EchoNode front;
+  front.controller->downstream = &to_backend;
   ASSERT_TRUE(front.Start({}).ok());
   EchoClient client(front.Connect());
-  // A coroutine on the listener's loop: the pipeline's own would do the same.
-  static_cast<void>(moved);
-  EXPECT_TRUE(Say(client, Text("x")).ok());
-  EXPECT_TRUE(Say(to_backend, Text("y")).ok());
+  for (int i = 0; i < 50; ++i) {
+    CallOptions options;
+    options.timeout = std::chrono::seconds(20);
+    const absl::StatusOr<EchoReply> reply = Say(client, Text("x"), std::move(options));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->text(), "x");
+  }
+  EXPECT_EQ(front.controller->stayed, 50);
+  // gRPC rounds what it sends of a deadline up, to two or three digits.
+  EXPECT_LT(backend.controller->remaining, std::chrono::seconds(21));
+  // A deadline that passes two hops down ends both handlers.
+  EchoRequest slow;
+  slow.set_delay_ms(60'000);
+  front.controller->downstream = nullptr;
+  CallOptions options;
+  options.timeout = std::chrono::milliseconds(50);
+  EXPECT_EQ(Say(client, slow, std::move(options)).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  EXPECT_EQ(front.transport->Drain(soon), 0u);
+  EXPECT_EQ(backend.transport->Drain(soon), 0u);
+}
+
+// A listener that stops ends the calls that its handlers are making.
+TEST(GrpcTest, StopsAlthoughAHandlerWaitsForAnotherServer) {
+  EchoNode backend;
+  ASSERT_TRUE(backend.Start({}).ok());
+  EchoClient to_backend(backend.Connect());
+  EchoNode front;
+  front.controller->downstream = &to_backend;
+  ASSERT_TRUE(front.Start({}).ok());
+  EchoClient client(front.Connect());
+  absl::StatusOr<EchoReply> reply;
+  std::thread caller([&] {
+    EchoRequest slow;
+    slow.set_delay_ms(1);  // at the front
+    reply = Say(client, slow);
+  });
+  caller.join();
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  backend.controller->hold = true;
+  std::thread waiting([&] { reply = Say(client, Text("held")); });
+  ASSERT_TRUE(Eventually([&] { return backend.controller->calls == 2; }));
+  EXPECT_EQ(front.transport->Drain(std::chrono::steady_clock::now()), 1u);
+  front.transport->Stop();
+  waiting.join();
+  EXPECT_EQ(reply.status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST(GrpcTest, ATaskThatOutlivesItsCallStillReadsIt) {
@@ -349,6 +393,15 @@ TEST(GrpcTest, ATaskThatOutlivesItsCallStillReadsIt) {
     ASSERT_TRUE(Say(client, Text("spawn"), std::move(options)).ok());
   }
   EXPECT_TRUE(Eventually([&] { return node.controller->spawned == 10; }));
+}
+
+TEST(GrpcTest, ADrainEndsWhatOutlivesItsCall) {
+  EchoNode node;
+  ASSERT_TRUE(node.Start({}).ok());
+  EchoClient client(node.Connect());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Say(client, Text("spawn for ever")).ok());
+  EXPECT_EQ(node.transport->Drain(std::chrono::steady_clock::now()), 3u);
+  EXPECT_EQ(node.transport->Drain(std::chrono::steady_clock::now()), 0u);
 }
 
 TEST(GrpcTest, Compresses) {
@@ -371,6 +424,21 @@ TEST(GrpcTest, Compresses) {
   ASSERT_TRUE(Say(client, Text("plain")).ok());
   EXPECT_FALSE(node.controller->last_compressed);
   EXPECT_EQ(node.controller->encoding, "identity");
+  // A client that compresses by default, and two ways to leave a message as it is.
+  Grpc gzip;
+  gzip.compression = GrpcCompression::kGzip;
+  EchoClient compressing(node.Connect(gzip));
+  const EchoRequest request = Text(std::string(10'000, 'a'));
+  ASSERT_TRUE(Say(compressing, request).ok());
+  EXPECT_TRUE(node.controller->last_compressed);
+  CallOptions plain;
+  plain.compression = "identity";
+  ASSERT_TRUE(Say(compressing, request, std::move(plain)).ok());
+  EXPECT_FALSE(node.controller->last_compressed);
+  CallOptions choosy;
+  choosy.compress_if = [](const google::protobuf::Message&) { return false; };
+  ASSERT_TRUE(Say(compressing, request, std::move(choosy)).ok());
+  EXPECT_FALSE(node.controller->last_compressed);
 }
 
 TEST(GrpcTest, DrainsWhatIsInFlight) {

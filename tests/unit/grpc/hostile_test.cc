@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "node.h"
 #include "rookery/platform/log.h"
 #include "tcp.h"

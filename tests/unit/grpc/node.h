@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,7 @@
 #include "rookery/rpc/transport.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/sleep.h"
+#include "rookery/runtime/spawn.h"
 #include "rookery/runtime/sync_wait.h"
 #include "rookery/transports/grpc.h"
 #include "rookery/transports/grpc_call.h"
@@ -38,7 +40,15 @@ class EchoController final : public EchoService {
   Task<EchoReply> Say(CallContext& call, const EchoRequest& request) override {
     Seen(call);
     if (request.delay_ms() > 0) co_await Sleep(std::chrono::milliseconds(request.delay_ms()));
+    if (hold) co_await Sleep(std::chrono::hours(1));
     if (request.fail_code() != 0) co_return Failure(request);
+    if (downstream != nullptr) {
+      // What a call from a handler does: it comes back where it was made.
+      const auto thread = std::this_thread::get_id();
+      EchoReply relayed = co_await downstream->Say(request);
+      if (std::this_thread::get_id() == thread) ++stayed;
+      co_return relayed;
+    }
     if (call.metadata().Has("x-echo")) {
       call.response_headers().Add("x-echo", *call.metadata().Get("x-echo")).IgnoreError();
     }
@@ -49,6 +59,7 @@ class EchoController final : public EchoService {
       call.set_response_compression("gzip");
     }
     if (request.text() == "spawn") SpawnLater(call);
+    if (request.text() == "spawn for ever") static_cast<void>(Spawn(Sleep1h()));
     EchoReply reply;
     reply.set_text(request.text());
     reply.set_payload(std::string(static_cast<std::size_t>(request.reply_bytes()), 'x'));
@@ -109,6 +120,9 @@ class EchoController final : public EchoService {
   std::atomic<int> cancelled{0};
   std::atomic<int> produced{0};
   std::atomic<int> spawned{0};
+  std::atomic<int> stayed{0};
+  std::atomic<bool> hold{false};     // Say waits until it is cancelled
+  EchoClient* downstream = nullptr;  // Say asks it
   std::atomic<bool> last_compressed{false};
   std::mutex mutex;
   std::vector<std::string> said;
@@ -132,6 +146,7 @@ class EchoController final : public EchoService {
       ++self->spawned;
     }
   }
+  static Task<void> Sleep1h() { co_await Sleep(std::chrono::hours(1)); }
   void Seen(CallContext& call) {
     ++calls;
     const std::lock_guard<std::mutex> lock(mutex);

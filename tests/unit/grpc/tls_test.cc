@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "certificates.h"
 #include "node.h"
 #include "rookery/platform/log.h"
@@ -30,6 +31,9 @@ class TlsTest : public ::testing::Test {
   static absl::Status Say(EchoNode& node, const GrpcTls& tls) {
     Grpc options;
     options.tls = tls;
+    // Unequal arguments: or gRPC might share a connection, and its wait before it tries again.
+    static int count = 0;
+    options.user_agent = absl::StrCat("test-", ++count);
     EchoClient client(node.Connect(options));
     CallOptions call;
     call.timeout = std::chrono::seconds(20);

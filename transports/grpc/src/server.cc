@@ -40,8 +40,9 @@ namespace {
 // requests for any method, which cost a batch more per call.
 constexpr std::size_t kRegisteredMethods = 48;
 constexpr std::size_t kSharedRequests = 8;
-// How long handlers that were cancelled may take to end.
-constexpr std::chrono::milliseconds kUnwind{1'000};
+// How long handlers that were cancelled may take to end, by themselves and once more after their
+// calls have been ended for them.
+constexpr std::chrono::milliseconds kUnwind{500};
 
 grpc_server_register_method_payload_handling PayloadOf(MethodKind kind) {
   return HasRequestStream(kind) ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER;
@@ -91,6 +92,8 @@ class GrpcServer final : public ServerTransport {
   static void OnArrival(CqTag* tag, bool ok) noexcept;
   // Runs `act` on every active call of every loop, each on its own loop.
   void OnEachCall(void (*act)(ServerCall& call)) noexcept;
+  // Cancels what is in flight; whether all of it has ended then.
+  bool CancelAll() noexcept;
   // Waits until no call is in flight, or `deadline`.
   bool WaitIdle(Deadline deadline) noexcept;
 
@@ -320,6 +323,13 @@ void GrpcServer::StopIntake() noexcept {
   grpc_server_shutdown_and_notify(server_, workers_.front()->loop->loop.queue(), &shutdown_tag_);
 }
 
+bool GrpcServer::CancelAll() noexcept {
+  OnEachCall([](ServerCall& call) { call.CancelFromServer(); });
+  if (WaitIdle(std::chrono::steady_clock::now() + kUnwind)) return true;
+  OnEachCall([](ServerCall& call) { call.Kill(); });
+  return WaitIdle(std::chrono::steady_clock::now() + kUnwind);
+}
+
 std::size_t GrpcServer::Drain(Deadline deadline) noexcept {
   if (server_ == nullptr) return 0;
   StopIntake();
@@ -329,17 +339,14 @@ std::size_t GrpcServer::Drain(Deadline deadline) noexcept {
   });
   if (WaitIdle(deadline)) return 0;
   const std::size_t left = policy_.in_flight.load();
-  OnEachCall([](ServerCall& call) { call.CancelFromServer(); });
-  WaitIdle(std::chrono::steady_clock::now() + kUnwind);
+  CancelAll();
   return left;
 }
 
 void GrpcServer::Stop() noexcept {
   if (server_ == nullptr) return;
   StopIntake();
-  OnEachCall([](ServerCall& call) { call.CancelFromServer(); });
-  const bool idle = WaitIdle(std::chrono::steady_clock::now() + kUnwind);
-  if (!idle) {
+  if (!CancelAll()) {
     OnEachCall([](ServerCall& call) {
       Log(Severity::kError, absl::StrCat("a handler of ", Absl(call.path()),
                                          " has not ended although its call was cancelled; it is "

@@ -266,7 +266,8 @@ Task<bool> ServerCall::Read(Message& into) {
   ReadAwaiter read(*this);
   const bool got_message = co_await read;
   if (!got_message) {
-    const bool failed = call_ == nullptr || grpc_call_failed_before_recv_message(call_) != 0;
+    const bool failed =
+        cancelled() || call_ == nullptr || grpc_call_failed_before_recv_message(call_) != 0;
     if (failed) co_return Broken();
     co_return false;
   }
@@ -510,16 +511,29 @@ void ServerCall::OpEnded() noexcept {
 }
 
 void ServerCall::CancelFromServer() noexcept {
-  if (state_ != State::kRunning && state_ != State::kFirstMessage) return;
-  ++pending_;
-  if (call_ != nullptr) {
-    // The peer gets this status at once.
-    grpc_call_cancel_with_status(call_, GRPC_STATUS_UNAVAILABLE, "the server is shutting down",
-                                 nullptr);
+  if (state_ == State::kIdle) return;
+  const absl::Status reason = absl::UnavailableError("the server is shutting down");
+  if (state_ == State::kAnswered) {
+    // What the handler spawned may be left of it.
+    cancel_source().Cancel(reason);
+    return;
   }
-  cancel_source().Cancel(absl::UnavailableError("the server is shutting down"));
-  --pending_;
-  if (pending_ == 0 && state_ == State::kAnswered) Ended();
+  // Counted as under way, so that an answer given inside does not free the slot yet.
+  ++pending_;
+  cancel_source().Cancel(reason);
+  if (ReadAwaiter* const reader = std::exchange(reader_, nullptr); reader != nullptr) {
+    reader->got_message = false;
+    reader->Wake();
+  }
+  OpEnded();
+}
+
+void ServerCall::Kill() noexcept {
+  if ((state_ != State::kRunning && state_ != State::kFirstMessage) || call_ == nullptr) return;
+  // The peer gets this status; not as surely as an answer, though: gRPC 1.51 may close a connection
+  // that is being drained before it has sent it.
+  grpc_call_cancel_with_status(call_, GRPC_STATUS_UNAVAILABLE, "the server is shutting down",
+                               nullptr);
 }
 
 void ServerCall::Abandon() noexcept {

@@ -88,8 +88,10 @@ class ServerCall final : public CallContext, public GrpcCall, private MessageSou
   void Accept(Arrival& arrival, MethodEntry* entry) noexcept;
   // Serves what was accepted.
   void Serve() noexcept;
-  // Ends the call from the server's side, whether or not its handler cooperates.
+  // Asks the handler, and what it spawned, to end: UNAVAILABLE.
   void CancelFromServer() noexcept;
+  // Ends the call towards the peer, whether or not its handler cooperates.
+  void Kill() noexcept;
   // Gives gRPC's call up, although the handler still runs; it may never end.
   void Abandon() noexcept;
   [[nodiscard]] bool internal() const noexcept { return entry_ != nullptr && entry_->internal; }

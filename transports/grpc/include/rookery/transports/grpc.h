@@ -114,7 +114,7 @@ struct Grpc {
   std::size_t max_concurrent_calls = 16'384;
   // Server: bytes that gRPC may hold for all connections together; under pressure it stops to read,
   // then closes connections. Zero: no limit.
-  std::size_t max_buffer_bytes = std::size_t{1} << 30;
+  std::size_t max_buffer_bytes = std::size_t{256} << 20;
   // Server: limits by full method name ("/shop.v1.Orders/Place").
   std::map<std::string, GrpcMethodLimits> methods = {};
 
