@@ -55,7 +55,10 @@ endif()
 
 run("configure" ${configure} -B "${WORK_DIR}/build")
 run("build" "${CMAKE_COMMAND}" --build "${WORK_DIR}/build" --parallel 2)
-run("run" "${WORK_DIR}/build/greeter")
-if(NOT output STREQUAL "Hello, Ada, over inproc\nHello, Ada, over grpc\n")
-  message(FATAL_ERROR "the program printed:\n${output}")
+# Its log goes to standard error.
+execute_process(COMMAND "${WORK_DIR}/build/greeter" RESULT_VARIABLE result OUTPUT_VARIABLE output
+                ERROR_VARIABLE log)
+if(NOT result EQUAL 0 OR NOT output STREQUAL "Hello, Ada, over inproc\nHello, Ada, over grpc\n")
+  message(FATAL_ERROR "the program ended with ${result} and printed:\n${output}\n${log}")
 endif()
+message(STATUS "run: ok")

@@ -23,7 +23,7 @@ struct GreeterModule {
   static void Define(rookery::ModuleBuilder& module) { module.Controller<GreeterController>(); }
 };
 
-void Greet(const consumer::v1::GreeterClient& greeter) {
+void Greet(consumer::v1::GreeterClient greeter) {
   consumer::v1::HelloRequest request;
   request.set_name("Ada");
   std::printf("%s\n", rookery::SyncWait(greeter.Hello(request)).text().c_str());

@@ -48,7 +48,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12.3)
   message(STATUS "g++ ${CMAKE_CXX_COMPILER_VERSION} miscompiles `if (co_await f())` and some "
-                 "temporaries beside co_await: see docs/coroutines.md, and run ./dev lint")
+                 "temporaries beside co_await: see docs/runtime.md, and run ./dev lint")
 endif()
 
 # rookery_install_component(<component> <target>...): one export set a component, so that

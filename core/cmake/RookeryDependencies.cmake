@@ -1,5 +1,8 @@
 # Everything from outside, found once. Debian 12 has no protobuf-config.cmake (module mode), and gRPC's
 # config looks for Protobuf by itself, so Protobuf comes first.
+# Global, because under add_subdirectory() the user's folder, outside this one, calls
+# rookery_add_proto_library() and links our targets.
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 find_package(Threads REQUIRED)
 if(NOT TARGET protobuf::libprotobuf)
   find_package(Protobuf 3.21 MODULE REQUIRED)
@@ -13,8 +16,16 @@ endif()
 if(NOT TARGET Boost::headers)
   find_package(Boost 1.74 REQUIRED)
 endif()
-if(ROOKERY_WITH_GRPC AND NOT TARGET gRPC::grpc)
-  find_package(gRPC CONFIG REQUIRED)
+if(ROOKERY_WITH_GRPC)
+  if(NOT TARGET OpenSSL::Crypto)
+    find_package(OpenSSL REQUIRED)
+  endif()
+  if(NOT TARGET ZLIB::ZLIB)
+    find_package(ZLIB REQUIRED)
+  endif()
+  if(NOT TARGET gRPC::grpc)
+    find_package(gRPC CONFIG REQUIRED)
+  endif()
 endif()
 if(ROOKERY_BUILD_TESTS AND NOT TARGET GTest::gmock)
   find_package(GTest CONFIG REQUIRED)
