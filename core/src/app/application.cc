@@ -235,7 +235,8 @@ absl::Status ApplicationImpl::Compile() {
       CompileHandlers(Bind(), std::move(enhancers), *stats_, options_.accept_baggage);
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
-  local_ = std::make_shared<LocalEndpoint>(*registry_);
+  // With the host: a caller in SyncWait may leave before its call has ended, which goes on there.
+  local_ = std::make_shared<LocalEndpoint>(static_cast<TransportHost&>(*this));
   return absl::OkStatus();
 }
 
