@@ -14,6 +14,7 @@
 #include "micro.h"
 #include "rookery/app/application.h"
 #include "rookery/app/testing.h"
+#include "rookery/runtime/sleep.h"
 #include "rookery/runtime/sync_wait.h"
 #include "rookery/runtime/task.h"
 #include "rookery_modules.h"
@@ -97,9 +98,15 @@ class Local final {
       : app_(testing::TestingModule::Of<Serves<Controller>>().Compile()),
         client_(app_.template Client<EchoClient>()) {}
 
-  void operator()(int n) { SyncWait(Calls(client_, n)); }
+  // On a loop of the application, as calls within a server are: see rpc/local_channel.h.
+  void operator()(int n) { SyncWait(OnLoop(n)); }
 
  private:
+  Task<void> OnLoop(int n) {
+    co_await ResumeOn(app_.host().loops()[0]);
+    co_await Calls(client_, n);
+  }
+
   Application app_;
   EchoClient client_;
 };

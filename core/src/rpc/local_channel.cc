@@ -19,10 +19,12 @@
 #include "rookery/runtime/frame.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
+#include "rookery/runtime/spawn.h"
 #include "rookery/runtime/start.h"
 #include "rpc/handoff.h"
 #include "rpc/same_type.h"
 #include "runtime/abseil_strings.h"
+#include "runtime/asio_loop.h"
 
 namespace rookery {
 
@@ -641,7 +643,7 @@ std::size_t LocalEndpoint::Drain(Deadline deadline) noexcept {
   std::vector<ContextRef> left;
   {
     std::unique_lock lock(mutex_);
-    const auto idle = [this] { return in_flight_.load() == 0; };
+    const auto idle = [this] { return in_flight_.load() == 0 && away_.load() == 0; };
     if (deadline == kNoDeadline) {
       idle_.wait(lock, idle);
     } else {
@@ -651,6 +653,11 @@ std::size_t LocalEndpoint::Drain(Deadline deadline) noexcept {
   }
   const absl::Status reason = absl::UnavailableError(absl::StrCat(address_, " is shutting down"));
   for (const ContextRef& call : left) CallOf(call).Abandon(reason);
+  if (away_.load() != 0) {
+    // Callers elsewhere that have just been told: they come once more to our loops for the status.
+    std::unique_lock lock(mutex_);
+    (void)idle_.wait_for(lock, std::chrono::seconds(1), [this] { return away_.load() == 0; });
+  }
   return left.size();
 }
 
@@ -693,8 +700,49 @@ std::shared_ptr<Channel> MakeLocalChannel(TransportHost& host) {
 
 namespace internal {
 
-Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
-                       const Message& request, Message& response) {
+// Says where the call of a caller in SyncWait runs: on one of the host's loops, which go on until the
+// holder lets go or the drain's grace is over. No loop: where the caller is.
+class HomeTicket final {
+ public:
+  explicit HomeTicket(std::shared_ptr<LocalEndpoint> endpoint) {
+    if (endpoint->host_ == nullptr) return;
+    const Loop* const current = Loop::Current();
+    if (current == nullptr || typeid(*current) != typeid(SyncLoop)) [[likely]] {
+      return;
+    }
+    // Counted before the look at closed_: see Admit.
+    endpoint->away_.fetch_add(1);
+    endpoint_ = std::move(endpoint);
+    if (endpoint_->closed_.load()) {
+      Release();
+    } else {
+      home_ = &endpoint_->host_->loops().Pick();
+    }
+  }
+  HomeTicket(HomeTicket&& other) noexcept = default;
+  HomeTicket& operator=(HomeTicket&&) = delete;
+  ~HomeTicket() { Release(); }
+
+  [[nodiscard]] Loop* home() const noexcept { return home_; }
+
+ private:
+  void Release() noexcept {
+    if (endpoint_ == nullptr) return;
+    if (endpoint_->away_.fetch_sub(1) == 1 && endpoint_->closed_.load()) {
+      const std::scoped_lock lock(endpoint_->mutex_);
+      endpoint_->idle_.notify_all();
+    }
+    endpoint_.reset();
+  }
+
+  std::shared_ptr<LocalEndpoint> endpoint_;
+  Loop* home_ = nullptr;
+};
+
+namespace {
+
+Task<void> CallHere(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                    const Message& request, Message& response) {
   absl::Status status;
   const ContextRef ref = LocalCall::Make(std::move(endpoint), call, &status);
   if (ref) {
@@ -711,12 +759,137 @@ Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& ca
   if (!status.ok()) co_await Fail(std::move(status));
 }
 
-std::unique_ptr<ClientStream> OpenLocally(const std::shared_ptr<LocalEndpoint>& endpoint,
-                                          OutgoingCall& call) {
+Task<void> CallAway(HomeTicket ticket, std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                    const Message& request, Message& response) {
+  Loop& home = *ticket.home();
+  JoinHandle<void> made = SpawnOn(home, CallHere(std::move(endpoint), call, request, response));
+  absl::Status status = co_await AsStatusOr(std::move(made));
+  if (!status.ok()) co_await Fail(std::move(status));
+}
+
+std::unique_ptr<ClientStream> OpenHere(const std::shared_ptr<LocalEndpoint>& endpoint,
+                                       OutgoingCall& call) {
   absl::Status status;
   ContextRef ref = LocalCall::Make(endpoint, call, &status);
   if (!ref) return RefusedStream(std::move(status));
   return std::make_unique<LocalStream>(std::move(ref), call);
+}
+
+// A stream whose every operation runs on its home loop, which opens it at the first.
+class AwayStream final : public ClientStream {
+ public:
+  AwayStream(HomeTicket ticket, std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call)
+      : ticket_(std::move(ticket)),
+        outgoing_(call),
+        state_(std::make_shared<State>(std::move(endpoint), call)),
+        on_cancel_(
+            call.cancel,
+            [](void* self) noexcept {
+              auto* const stream = static_cast<AwayStream*>(self);
+              stream->Cancel(stream->outgoing_.cancel.reason());
+            },
+            this) {}
+  ~AwayStream() override {
+    on_cancel_.Disarm();
+    Cancel(absl::CancelledError("the caller dropped the stream"));
+    // It goes where it was opened, after the operations that are under way there.
+    home().Post([state = std::move(state_)]() mutable { state->stream.reset(); });
+  }
+
+  Task<bool> Write(const Message& message) override {
+    JoinHandle<bool> written =
+        SpawnOn(home(), WriteThere(state_, &const_cast<Message&>(message), /*may_move=*/false));
+    co_return co_await std::move(written);
+  }
+  Task<bool> WriteMoved(Message& message) override {
+    JoinHandle<bool> written = SpawnOn(home(), WriteThere(state_, &message, /*may_move=*/true));
+    co_return co_await std::move(written);
+  }
+  Task<void> WritesDone() override {
+    JoinHandle<void> done = SpawnOn(home(), WritesDoneThere(state_));
+    co_await std::move(done);
+  }
+  Task<bool> Read(Message& into) override {
+    JoinHandle<bool> read = SpawnOn(home(), ReadThere(state_, &into));
+    co_return co_await std::move(read);
+  }
+  Task<absl::Status> Finish() override {
+    JoinHandle<absl::Status> finish = SpawnOn(home(), FinishThere(state_));
+    absl::Status status = co_await std::move(finish);
+    outgoing_.headers = std::move(state_->call.headers);
+    outgoing_.trailers = std::move(state_->call.trailers);
+    outgoing_.peer = std::move(state_->call.peer);
+    co_return status;
+  }
+  void Cancel(absl::Status reason) noexcept override {
+    if (reason.ok()) reason = absl::CancelledError("the caller cancelled the call");
+    state_->cancel.Cancel(std::move(reason));
+  }
+
+ private:
+  // Outlives the stream that the caller holds, with a copy of the call, since the caller's goes.
+  struct State {
+    State(std::shared_ptr<LocalEndpoint> e, OutgoingCall& outgoing)
+        : endpoint(std::move(e)), call(*outgoing.method) {
+      call.deadline = outgoing.deadline;
+      call.cancel = cancel.token();
+      call.metadata = std::move(outgoing.metadata);
+      call.owns_request = outgoing.owns_request;
+    }
+    ClientStream& Opened() {
+      if (stream == nullptr) stream = OpenHere(endpoint, call);
+      return *stream;
+    }
+    const std::shared_ptr<LocalEndpoint> endpoint;
+    CancelSource cancel;
+    OutgoingCall call;
+    std::unique_ptr<ClientStream> stream;  // the home loop's; goes before what it refers to
+  };
+
+  static Task<bool> WriteThere(std::shared_ptr<State> state, Message* message, bool may_move) {
+    ClientStream& stream = state->Opened();
+    Task<bool> write = may_move ? stream.WriteMoved(*message) : stream.Write(*message);
+    co_return co_await std::move(write);
+  }
+  static Task<void> WritesDoneThere(std::shared_ptr<State> state) {
+    Task<void> done = state->Opened().WritesDone();
+    co_await std::move(done);
+  }
+  static Task<bool> ReadThere(std::shared_ptr<State> state, Message* into) {
+    Task<bool> read = state->Opened().Read(*into);
+    co_return co_await std::move(read);
+  }
+  static Task<absl::Status> FinishThere(std::shared_ptr<State> state) {
+    Task<absl::Status> finish = state->Opened().Finish();
+    absl::Status status = co_await std::move(finish);
+    co_return status;
+  }
+  [[nodiscard]] Loop& home() const noexcept { return *ticket_.home(); }
+
+  const HomeTicket ticket_;
+  OutgoingCall& outgoing_;
+  std::shared_ptr<State> state_;
+  CancelCallback on_cancel_;
+};
+
+}  // namespace
+
+Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                       const Message& request, Message& response) {
+  HomeTicket ticket(endpoint);
+  if (ticket.home() == nullptr) [[likely]] {
+    return CallHere(std::move(endpoint), call, request, response);
+  }
+  return CallAway(std::move(ticket), std::move(endpoint), call, request, response);
+}
+
+std::unique_ptr<ClientStream> OpenLocally(const std::shared_ptr<LocalEndpoint>& endpoint,
+                                          OutgoingCall& call) {
+  HomeTicket ticket(endpoint);
+  if (ticket.home() == nullptr) [[likely]] {
+    return OpenHere(endpoint, call);
+  }
+  return std::make_unique<AwayStream>(std::move(ticket), endpoint, call);
 }
 
 Task<void> RefusedCall(absl::Status status) { co_await Fail(std::move(status)); }

@@ -10,7 +10,9 @@
 // moved, an lvalue is lent where the caller waits for the end in any case (it has neither deadline nor
 // cancellation) and copied otherwise; a reply is moved out.
 //
-// Handlers run on the caller's loop. Without a loop (a coroutine that is resumed outside SyncWait and
+// Handlers run on the caller's loop, but for callers in SyncWait: that loop runs no longer than the
+// wait, while a handler may outlive its caller (a deadline, a dropped stream) and leave work behind. So
+// their calls run on the serving application's own loops. Without a loop (a coroutine that is resumed outside SyncWait and
 // outside any loop) there are no timers: the deadline then depends on the handler's cooperation.
 //
 // Users meet this as app.Client<OrdersClient>() or InProcess{} (rookery/transports/inproc.h).
@@ -35,8 +37,9 @@
 namespace rookery {
 
 namespace internal {
+class HomeTicket;
 class LocalCall;
-}
+}  // namespace internal
 
 class TransportHost;
 
@@ -72,6 +75,7 @@ class LocalEndpoint final {
   std::size_t Drain(Deadline deadline) noexcept;
 
  private:
+  friend class internal::HomeTicket;
   friend class internal::LocalCall;
   friend class LocalChannel;
 
@@ -90,6 +94,7 @@ class LocalEndpoint final {
   const std::string address_;
   std::atomic<bool> closed_{false};
   std::atomic<std::size_t> in_flight_{0};
+  std::atomic<std::size_t> away_{0};  // callers whose calls run on the host's loops
   std::array<std::atomic<const Handler*>, 64> lately_found_{};
   std::mutex mutex_;
   std::condition_variable idle_;
