@@ -267,7 +267,8 @@ class GrpcStream final : public ClientStream {
         &into, state.connections().options().max_receive_bytes, absl::StatusCode::kInternal);
     state.received.Reset();
     if (!parsed.ok()) {
-      // The call's status is then what was wrong with the message.
+      // The call's status is then what was wrong with the message, even if the server's OK has come.
+      read_failure_ = parsed;
       state.CancelWith(std::move(parsed));
       co_return false;
     }
@@ -285,6 +286,7 @@ class GrpcStream final : public ClientStream {
     absl::Status reason = state.reason();
     // Ours is the better account of an end that we brought about.
     if (!status.ok() && !reason.ok()) status = std::move(reason);
+    if (!read_failure_.ok()) status = read_failure_;
     co_return status;
   }
 
@@ -302,6 +304,7 @@ class GrpcStream final : public ClientStream {
   OutgoingCall& call_;
   StreamState* const state_;
   CancelCallback on_cancel_;
+  absl::Status read_failure_;
   bool headers_under_way_ = false;
   bool writes_done_ = false;
   bool finished_ = false;
