@@ -1,0 +1,73 @@
+// The contract suite against Rookery's own transports.
+#include "rookery/contract/contract.h"
+
+#ifdef ROOKERY_CONTRACT_INPROC
+#include <atomic>
+
+#include "rookery/transports/inproc.h"
+#endif
+#ifdef ROOKERY_CONTRACT_GRPC
+#include "rookery/transports/grpc.h"
+#endif
+
+namespace {
+
+using rookery::Application;
+using rookery::TransportHost;
+using rookery::contract::Transport;
+
+#ifdef ROOKERY_CONTRACT_INPROC
+Transport InProcessTransport() {
+  Transport transport;
+  transport.name = "inproc";
+  transport.listen = [](Application& app) {
+    static std::atomic<int> next{0};
+    app.Listen(rookery::InProcess{.name = "contract-" + std::to_string(next.fetch_add(1))});
+  };
+  transport.connect = [](const std::string& endpoint, TransportHost& host) {
+    const std::size_t colon = endpoint.find(':');
+    return MakeChannel(rookery::InProcess{.name = endpoint.substr(colon + 1)}, host);
+  };
+  transport.max_message_bytes = 0;
+  const std::string handed_over = "messages are handed over in memory: nothing is parsed or sized";
+  transport.not_applicable = {
+      {"oversize-request", handed_over},
+      {"oversize-reply", handed_over},
+      {"malformed-request", handed_over},
+      {"metadata-too-large", "metadata is handed over in memory: the caller holds it already"},
+      {"broker-restart", "there is no broker"},
+  };
+  return transport;
+}
+#endif
+
+#ifdef ROOKERY_CONTRACT_GRPC
+Transport GrpcTransport() {
+  Transport transport;
+  transport.name = "grpc";
+  transport.listen = [](Application& app) {
+    rookery::Grpc options{.address = "127.0.0.1:0"};
+    options.threads = 2;
+    app.Listen(options);
+  };
+  transport.connect = [](const std::string& endpoint, TransportHost& host) {
+    return MakeChannel(rookery::Grpc{.address = endpoint}, host);
+  };
+  transport.max_message_bytes = rookery::Grpc().max_receive_bytes;
+  transport.not_applicable = {{"broker-restart", "there is no broker"}};
+  return transport;
+}
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<Transport> transports;
+#ifdef ROOKERY_CONTRACT_INPROC
+  transports.push_back(InProcessTransport());
+#endif
+#ifdef ROOKERY_CONTRACT_GRPC
+  transports.push_back(GrpcTransport());
+#endif
+  return rookery::contract::Main(argc, argv, transports);
+}
