@@ -16,6 +16,7 @@
 #include "rookery/rpc/transport.h"
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/rpc_exception.h"
+#include "thread_sanitizer.h"
 
 namespace rookery {
 namespace grpc_adapter {
@@ -301,7 +302,7 @@ class UnaryOp final : public LeafAwaiter, private CqTag, private CqClient {
     on_cancel_.Arm(
         call_.cancel, [](void* self) noexcept { static_cast<UnaryOp*>(self)->OnCancel(); }, this);
     const grpc_call_error error =
-        grpc_call_start_batch(grpc_, ops, 6, static_cast<CqTag*>(this), nullptr);
+        grpc_call_start_batch(grpc_, ops, 6, HandOver(static_cast<CqTag*>(this)), nullptr);
     if (error == GRPC_CALL_OK) [[likely]] {
       return true;
     }

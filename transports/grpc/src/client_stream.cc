@@ -11,6 +11,7 @@
 #include "channel.h"
 #include "convert.h"
 #include "rookery/runtime/await.h"
+#include "thread_sanitizer.h"
 
 namespace rookery::grpc_adapter {
 namespace {
@@ -112,8 +113,8 @@ class StreamState final : private CqClient {
   bool Batch(const grpc_op* ops, std::size_t count, Operation& operation) noexcept {
     operation.Begin();
     Ref();
-    if (grpc_call_start_batch(grpc_, ops, count, static_cast<CqTag*>(&operation), nullptr) ==
-        GRPC_CALL_OK) [[likely]] {
+    if (grpc_call_start_batch(grpc_, ops, count, HandOver(static_cast<CqTag*>(&operation)),
+                              nullptr) == GRPC_CALL_OK) [[likely]] {
       return true;
     }
     static_cast<void>(operation.End(false));

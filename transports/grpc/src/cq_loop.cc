@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "convert.h"
+#include "thread_sanitizer.h"
 
 namespace rookery::grpc_adapter {
 namespace {
@@ -48,6 +49,7 @@ void CqLoop::Run() noexcept {
     const grpc_event event =
         grpc_completion_queue_next(queue_, next == kNoDeadline ? never : ToTimespec(next), nullptr);
     if (event.type == GRPC_OP_COMPLETE) [[likely]] {
+      TakeBack(event.tag);
       auto* const tag = static_cast<CqTag*>(event.tag);
       BeginUnit();
       tag->done(tag, event.success != 0);
@@ -92,7 +94,7 @@ void CqLoop::Wake() noexcept {
   if (tls_cq_loop == this) return;  // Run() looks before it waits
   const std::lock_guard<std::mutex> lock(bell_mutex_);
   if (closed_) return;
-  grpc_call_start_batch(bell_, nullptr, 0, &wake_tag_, nullptr);
+  grpc_call_start_batch(bell_, nullptr, 0, HandOver(&wake_tag_), nullptr);
 }
 
 // A wait on one of the application's loops in place of ours. It lives on the other loop, and comes

@@ -29,6 +29,7 @@
 #include "rookery/rpc/transport.h"
 #include "rookery/transports/grpc.h"
 #include "server_call.h"
+#include "thread_sanitizer.h"
 
 namespace rookery {
 namespace grpc_adapter {
@@ -272,10 +273,10 @@ void GrpcServer::Request(Arrival& arrival) noexcept {
     const bool payload = !HasRequestStream(arrival.entry->handler->descriptor().kind);
     grpc_server_request_registered_call(
         server_, arrival.entry->registration, &arrival.call, &arrival.deadline, &arrival.metadata,
-        payload ? &arrival.payload : nullptr, queue, queue, &arrival);
+        payload ? &arrival.payload : nullptr, queue, queue, HandOver(&arrival));
   } else {
     grpc_server_request_call(server_, &arrival.call, &arrival.details, &arrival.metadata, queue,
-                             queue, &arrival);
+                             queue, HandOver(&arrival));
   }
 }
 
@@ -320,7 +321,8 @@ bool GrpcServer::WaitIdle(Deadline deadline) noexcept {
 void GrpcServer::StopIntake() noexcept {
   if (server_ == nullptr || std::exchange(intake_stopped_, true)) return;
   policy_.draining.store(true, std::memory_order_seq_cst);
-  grpc_server_shutdown_and_notify(server_, workers_.front()->loop->loop.queue(), &shutdown_tag_);
+  grpc_server_shutdown_and_notify(server_, workers_.front()->loop->loop.queue(),
+                                  HandOver(&shutdown_tag_));
 }
 
 bool GrpcServer::CancelAll() noexcept {

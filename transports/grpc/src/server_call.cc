@@ -14,6 +14,7 @@
 #include "rookery/rpc/status.h"
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/start.h"
+#include "thread_sanitizer.h"
 
 namespace rookery::grpc_adapter {
 
@@ -214,7 +215,7 @@ bool ServerCall::Start(const grpc_op* ops, std::size_t count, Tag* tag) noexcept
   if (call_ == nullptr) [[unlikely]] {
     return false;
   }
-  const grpc_call_error error = grpc_call_start_batch(call_, ops, count, tag, nullptr);
+  const grpc_call_error error = grpc_call_start_batch(call_, ops, count, HandOver(tag), nullptr);
   if (error != GRPC_CALL_OK) [[unlikely]] {
     Log(Severity::kError, absl::StrCat("gRPC refused a batch of ", Absl(path()), ": ",
                                        grpc_call_error_to_string(error)));
