@@ -65,8 +65,8 @@ TEST(GrpcTest, CarriesMetadataBothWays) {
   EXPECT_EQ(info.headers.Get("x-echo"), "a header value that is longer than 23 bytes");
   EXPECT_EQ(info.trailers.Get("x-echo-bin"), binary);
   EXPECT_THAT(info.peer, HasSubstr("127.0.0.1"));
-  EXPECT_THAT(node.controller->peer.address, HasSubstr("127.0.0.1"));
-  EXPECT_FALSE(node.controller->peer.authenticated);
+  EXPECT_THAT(node.controller->peer().address, HasSubstr("127.0.0.1"));
+  EXPECT_FALSE(node.controller->peer().authenticated);
 }
 
 TEST(GrpcTest, CarriesStatusWithDetails) {
@@ -96,8 +96,8 @@ TEST(GrpcTest, EndsAtTheDeadline) {
   options.timeout = std::chrono::milliseconds(50);
   EXPECT_EQ(Say(client, slow, std::move(options)).status().code(),
             absl::StatusCode::kDeadlineExceeded);
-  EXPECT_GT(node.controller->remaining.count(), 0);
-  EXPECT_LE(node.controller->remaining, std::chrono::milliseconds(55));
+  EXPECT_GT(node.controller->remaining().count(), 0);
+  EXPECT_LE(node.controller->remaining(), std::chrono::milliseconds(55));
   // The handler hears of it too: drain finds nobody left.
   EXPECT_EQ(node.transport->Drain(std::chrono::steady_clock::now() + std::chrono::seconds(20)), 0u);
 }
@@ -138,7 +138,7 @@ TEST(GrpcTest, DeliversEvents) {
   ASSERT_TRUE(node.Start({}).ok());
   EchoClient client(node.Connect());
   EXPECT_TRUE(SyncWaitStatus(client.OnSaid(Text("hear, hear"))).ok());
-  EXPECT_THAT(node.controller->said, ElementsAre("hear, hear"));
+  EXPECT_THAT(node.controller->said(), ElementsAre("hear, hear"));
 }
 
 Task<std::vector<int>> Collect(Stream<EchoReply> replies) {
@@ -343,7 +343,7 @@ TEST(GrpcTest, ACallFromAHandlerStaysOnItsThread) {
   }
   EXPECT_EQ(front.controller->stayed, 50);
   // gRPC rounds what it sends of a deadline up, to two or three digits.
-  EXPECT_LT(backend.controller->remaining, std::chrono::seconds(21));
+  EXPECT_LT(backend.controller->remaining(), std::chrono::seconds(21));
   // A deadline that passes two hops down ends both handlers.
   EchoRequest slow;
   slow.set_delay_ms(60'000);
@@ -419,11 +419,11 @@ TEST(GrpcTest, Compresses) {
     EXPECT_EQ(reply->text(), request.text());
     EXPECT_EQ(reply->payload().size(), 10'000u);
     EXPECT_TRUE(node.controller->last_compressed);
-    EXPECT_EQ(node.controller->encoding, algorithm);
+    EXPECT_EQ(node.controller->encoding(), algorithm);
   }
   ASSERT_TRUE(Say(client, Text("plain")).ok());
   EXPECT_FALSE(node.controller->last_compressed);
-  EXPECT_EQ(node.controller->encoding, "identity");
+  EXPECT_EQ(node.controller->encoding(), "identity");
   // A client that compresses by default, and two ways to leave a message as it is.
   Grpc gzip;
   gzip.compression = GrpcCompression::kGzip;
@@ -522,7 +522,7 @@ TEST(GrpcTest, PoolsConnections) {
   std::vector<std::string> peers;
   for (int i = 0; i < 9; ++i) {
     ASSERT_TRUE(Say(client, Text("x")).ok());
-    peers.push_back(node.controller->peer.address);
+    peers.push_back(node.controller->peer().address);
   }
   std::sort(peers.begin(), peers.end());
   peers.erase(std::unique(peers.begin(), peers.end()), peers.end());

@@ -155,8 +155,10 @@ TEST_F(HostileTest, MetadataTooLarge) {
   EXPECT_EQ(say(9'000), absl::StatusCode::kResourceExhausted);  // ours: counted
   EXPECT_EQ(Rejected(node), 1u);
   EXPECT_TRUE(log_->Contains("metadata is larger"));
-  EXPECT_EQ(say(100'000), absl::StatusCode::kResourceExhausted);  // the HTTP/2 layer's
-  EXPECT_EQ(say(100), absl::StatusCode::kOk);
+  // The HTTP/2 layer's, which may close the connection as well.
+  EXPECT_THAT(say(100'000), ::testing::AnyOf(absl::StatusCode::kResourceExhausted,
+                                             absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(Eventually([&] { return say(100) == absl::StatusCode::kOk; }));
 }
 
 TEST_F(HostileTest, TooManyCalls) {

@@ -110,8 +110,8 @@ class EchoController final : public EchoService {
 
   Task<void> OnSaid(CallContext& call, const EchoRequest& request) override {
     Seen(call);
-    const std::lock_guard<std::mutex> lock(mutex);
-    said.push_back(request.text());
+    const std::lock_guard<std::mutex> lock(mutex_);
+    said_.push_back(request.text());
     co_return;
   }
 
@@ -124,11 +124,23 @@ class EchoController final : public EchoService {
   std::atomic<bool> hold{false};     // Say waits until it is cancelled
   EchoClient* downstream = nullptr;  // Say asks it
   std::atomic<bool> last_compressed{false};
-  std::mutex mutex;
-  std::vector<std::string> said;
-  Peer peer;
-  std::string encoding;
-  std::chrono::nanoseconds remaining{0};
+  // What the last call was.
+  Peer peer() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return peer_;
+  }
+  std::string encoding() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return encoding_;
+  }
+  std::chrono::nanoseconds remaining() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return remaining_;
+  }
+  std::vector<std::string> said() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return said_;
+  }
 
  private:
   static absl::Status Failure(const EchoRequest& request) {
@@ -149,14 +161,20 @@ class EchoController final : public EchoService {
   static Task<void> Sleep1h() { co_await Sleep(std::chrono::hours(1)); }
   void Seen(CallContext& call) {
     ++calls;
-    const std::lock_guard<std::mutex> lock(mutex);
-    peer = call.peer();
-    remaining = call.time_remaining();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    peer_ = call.peer();
+    remaining_ = call.time_remaining();
     if (auto* const grpc = call.TransportRequest<GrpcCall>(); grpc != nullptr) {
-      encoding = grpc->peer_encoding();
+      encoding_ = grpc->peer_encoding();
       last_compressed = grpc->last_message_compressed();
     }
   }
+
+  std::mutex mutex_;
+  std::vector<std::string> said_;
+  Peer peer_;
+  std::string encoding_;
+  std::chrono::nanoseconds remaining_{0};
 };
 
 // The listener, and what an application would lend it.

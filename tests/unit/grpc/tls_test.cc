@@ -56,7 +56,7 @@ TEST_F(TlsTest, Encrypts) {
   ASSERT_TRUE(node.Start(options).ok());
   const absl::Status status = Say(node, Trusting());
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_FALSE(node.controller->peer.authenticated);
+  EXPECT_FALSE(node.controller->peer().authenticated);
   // Plain text gets nowhere, and takes nothing down.
   Grpc plain;
   EchoClient client(node.Connect(plain));
@@ -109,18 +109,17 @@ TEST_F(TlsTest, MutualTlsTellsWhoCalls) {
   EXPECT_EQ(call_as(authority_.Issue("late", {}, -60)).code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(node.controller->calls, 0);
 
-  const Peer& peer = node.controller->peer;
   ASSERT_TRUE(
       call_as(authority_.Issue("orders", {"DNS:orders.shop", "URI:spiffe://shop/orders"})).ok());
-  EXPECT_TRUE(peer.authenticated);
-  EXPECT_EQ(peer.identity, "spiffe://shop/orders");
-  EXPECT_EQ(peer.subject, "orders");
-  EXPECT_THAT(peer.names, Contains("orders.shop"));
-  EXPECT_THAT(peer.certificate_pem, HasSubstr("BEGIN CERTIFICATE"));
+  EXPECT_TRUE(node.controller->peer().authenticated);
+  EXPECT_EQ(node.controller->peer().identity, "spiffe://shop/orders");
+  EXPECT_EQ(node.controller->peer().subject, "orders");
+  EXPECT_THAT(node.controller->peer().names, Contains("orders.shop"));
+  EXPECT_THAT(node.controller->peer().certificate_pem, HasSubstr("BEGIN CERTIFICATE"));
   ASSERT_TRUE(call_as(authority_.Issue("orders", {"DNS:orders.shop"})).ok());
-  EXPECT_EQ(peer.identity, "orders.shop");
+  EXPECT_EQ(node.controller->peer().identity, "orders.shop");
   ASSERT_TRUE(call_as(authority_.Issue("orders", {})).ok());
-  EXPECT_EQ(peer.identity, "orders");
+  EXPECT_EQ(node.controller->peer().identity, "orders");
 }
 
 TEST_F(TlsTest, RequestedCertificatesAreOptional) {
@@ -131,13 +130,13 @@ TEST_F(TlsTest, RequestedCertificatesAreOptional) {
   options.tls->client_auth = GrpcTls::ClientAuth::kRequest;
   ASSERT_TRUE(node.Start(options).ok());
   EXPECT_TRUE(Say(node, Trusting()).ok());
-  EXPECT_FALSE(node.controller->peer.authenticated);
+  EXPECT_FALSE(node.controller->peer().authenticated);
   GrpcTls tls = Trusting();
   const Identity orders = authority_.Issue("orders", {});
   tls.certificate = orders.certificate;
   tls.key = orders.key;
   EXPECT_TRUE(Say(node, tls).ok());
-  EXPECT_TRUE(node.controller->peer.authenticated);
+  EXPECT_TRUE(node.controller->peer().authenticated);
 }
 
 void WriteFile(const std::string& path, const std::string& text) {
