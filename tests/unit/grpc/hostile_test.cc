@@ -259,7 +259,8 @@ TEST_F(HostileTest, PeerThatNeverReads) {
   }));
   EXPECT_LT(last, 1'000);
   ExpectStillServes(node);
-  EXPECT_EQ(node.transport->Drain(std::chrono::steady_clock::now()), 1u);
+  // And the good call, if its answer is still on its way.
+  EXPECT_GE(node.transport->Drain(std::chrono::steady_clock::now()), 1u);
 }
 
 }  // namespace
