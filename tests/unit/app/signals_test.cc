@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <atomic>
 
 #include <chrono>
 #include <csignal>
@@ -151,11 +152,11 @@ struct StopsItself {
   void OnModuleDestroy() {
     Say("destroying");
     // The parent's signal comes now, the first one: it must not cut this short.
-    while (!signalled) std::this_thread::yield();
+    while (signalled == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     Say("destroyed");
   }
   static void OnContinue(int) { signalled = 1; }
-  static inline volatile std::sig_atomic_t signalled = 0;
+  static inline std::atomic<int> signalled = 0;
 };
 
 TEST(Signals, AFirstSignalDuringAShutdownOfItsOwnIsNoSecond) {
