@@ -339,6 +339,6 @@ void GiveUp(int /*signal*/) {
 int main(int argc, char** argv) {
   const rookery::bench::Flags flags(argc, argv);
   std::signal(SIGALRM, rookery::bench::GiveUp);
-  alarm(static_cast<unsigned>(flags.Int("give_up_s", 30)));
+  alarm(static_cast<unsigned>(flags.Int("give_up_s", 60)));
   return rookery::bench::Load(flags).Run();
 }

@@ -39,8 +39,9 @@ class Server:
         self.port = 0
 
     def __enter__(self):
+        self._log = tempfile.TemporaryFile()  # Shown when something goes wrong.
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE)
+                                         stdout=subprocess.PIPE, stderr=self._log)
         self._unread = b""
         try:
             words = self._line(self._ready_s).split()
@@ -48,11 +49,11 @@ class Server:
                 raise RuntimeError(f"{self._command[0]} said {words} instead of READY and its port")
             self.port = int(words[1])
         except BaseException:
-            self.__exit__()
+            self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *failure):
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
@@ -61,6 +62,10 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+        if any(failure):
+            self._log.seek(0)
+            sys.stderr.write(self._log.read().decode(errors="replace"))
+        self._log.close()
 
     @property
     def pid(self):
@@ -92,7 +97,7 @@ def client(build, server, **flags):
     """One run of the load generator; its JSON."""
     command = [str(build / "bench_client"), f"--port={server.port}", f"--server_pid={server.pid}"]
     command += [f"--{name}={value}" for name, value in flags.items()]
-    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=100)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed")
     result = json.loads(done.stdout)
@@ -346,7 +351,8 @@ def ready_and_idle(command):
     """Milliseconds from exec to READY, and MiB resident half a second later."""
     read_in, write_in = os.pipe()
     read_out, write_out = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, read_in, 0), (os.POSIX_SPAWN_DUP2, write_out, 1)]
+    actions = [(os.POSIX_SPAWN_DUP2, read_in, 0), (os.POSIX_SPAWN_DUP2, write_out, 1),
+               (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
     words = [str(word) for word in command]
     began = time.perf_counter_ns()
     pid = os.posix_spawn(words[0], words, os.environ, file_actions=actions)
