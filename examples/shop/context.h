@@ -9,8 +9,8 @@
 
 namespace shop {
 
-// Who is buying: set by Orders' AuthGuard, and carried to Inventory and Payments by baggage, so that
-// all three write it in their logs.
+// Who is buying: set by Orders' AuthGuard, and carried to Inventory and Payments by baggage, so
+// that all three write it in their logs.
 inline constexpr rookery::ClsKey<std::string> kUserId{"user.id", rookery::Propagation::kBaggage};
 
 // What all three services are run with.

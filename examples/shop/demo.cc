@@ -71,8 +71,8 @@ int CountLines(const std::string& path, const std::vector<std::string>& words) {
   return count;
 }
 
-// The number of lines with all of `words`. Logs are written beside the calls: gives them five seconds
-// for the first line.
+// The number of lines with all of `words`. Logs are written beside the calls: gives them five
+// seconds for the first line.
 int AwaitLines(const std::string& path, const std::vector<std::string>& words) {
   const auto end = Clock::now() + std::chrono::seconds(5);
   for (;;) {

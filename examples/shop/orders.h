@@ -22,8 +22,8 @@ class OrderBook final {
   // Stores an order under a new id and tells the watchers.
   v1::Order Insert(const v1::PlaceOrder& request, const v1::Receipt& receipt);
   void CountRefusal(const v1::PlaceOrder& request);
-  // The events of `customer` (empty: of all) from now on. A watcher who falls 1,000 events behind is
-  // dropped with RESOURCE_EXHAUSTED: memory stays bounded and buyers never wait.
+  // The events of `customer` (empty: of all) from now on. A watcher who falls 1,000 events behind
+  // is dropped with RESOURCE_EXHAUSTED: memory stays bounded and buyers never wait.
   rookery::Stream<v1::OrderEvent> Changes(std::string customer);
   v1::SalesReport Report();
 

@@ -1,9 +1,9 @@
-// What it costs to make an application of 10 modules, each with a controller and a service of its own,
-// inside a process: the graph is read, checked and built, pipelines are compiled, hooks run.
+// What it costs to make an application of 10 modules, each with a controller and a service of its
+// own, inside a process: the graph is read, checked and built, pipelines are compiled, hooks run.
 //
-// Cases: 5 endpoints a controller, and then ever more, where the unit is microseconds per endpoint and
-// the baseline our own 50 endpoints: a ratio of 1 is linear growth. The baseline of the first case is
-// the same objects wired by hand into a map of functions, without checks, scopes or hooks.
+// Cases: 5 endpoints a controller, and then ever more, where the unit is microseconds per endpoint
+// and the baseline our own 50 endpoints: a ratio of 1 is linear growth. The baseline of the first
+// case is the same objects wired by hand into a map of functions, without checks, scopes or hooks.
 #include <array>
 #include <functional>
 #include <memory>

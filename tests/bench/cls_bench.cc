@@ -1,4 +1,5 @@
-// What CLS costs: reading and writing a value, and carrying the context over an await that suspends.
+// What CLS costs: reading and writing a value, and carrying the context over an await that
+// suspends.
 //
 // Baselines: a thread_local variable, and the same coroutine awaiting the least awaiter there is.
 #include <coroutine>

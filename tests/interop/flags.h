@@ -1,4 +1,5 @@
-// Command-line flags as the official interop programs take them: --name=value, --name value, --name.
+// Command-line flags as the official interop programs take them: --name=value, --name value,
+// --name.
 #ifndef ROOKERY_TESTS_INTEROP_FLAGS_H_
 #define ROOKERY_TESTS_INTEROP_FLAGS_H_
 

@@ -3,8 +3,8 @@
 //   rookery_interop_client --server_host=127.0.0.1 --server_port=10000 --test_case=large_unary
 //       [--use_tls --tls_ca=FILE --server_host_override=NAME]
 //
-// Exit code 0: the case passed; 1: it failed, with the reason on standard error; 3: there is no such
-// case, or it cannot be played here.
+// Exit code 0: the case passed; 1: it failed, with the reason on standard error; 3: there is no
+// such case, or it cannot be played here.
 // Source: https://github.com/grpc/grpc/blob/master/doc/interop-test-descriptions.md
 #include <array>
 #include <chrono>
@@ -329,8 +329,8 @@ class Cases final {
     const pb::SimpleResponse reply = co_await client_.UnaryCall(request, std::move(options));
     static_cast<void>(reply);
     const auto trailer = info.trailers.Get(kLoadTrailer);
-    // gRPC's C core (1.51) reads this trailer for its load balancing policies and does not show it to
-    // the application.
+    // gRPC's C core (1.51) reads this trailer for its load balancing policies and does not show it
+    // to the application.
     if (!trailer) throw NotApplicable("gRPC's C core keeps the load report to itself");
     xds::data::orca::v3::OrcaLoadReport load;
     Check(load.ParseFromString(std::string(*trailer)), "the load report does not parse");

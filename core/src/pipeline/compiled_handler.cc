@@ -165,8 +165,8 @@ class CompiledHandler::PipedSource final : public MessageSource {
   std::uint64_t index_ = 0;
 };
 
-// What lives as long as a streaming call's response: an interceptor that wraps the stream may use the
-// execution context until the stream's end, and filters are told of it.
+// What lives as long as a streaming call's response: an interceptor that wraps the stream may use
+// the execution context until the stream's end, and filters are told of it.
 struct CompiledHandler::StreamState {
   StreamState(const HandlerPlan& plan, CallContext& call, Request& request) noexcept
       : context(call, *plan.method, request), source(plan, request.source()) {}

@@ -77,8 +77,8 @@ class CompiledHandler final : public Handler {
   bool pipes_at_once_;  // no pipe waits
 };
 
-// The handlers of one event: all of them run, one after the other, each through its own pipeline; if
-// some fail the event has failed, with the first one's status.
+// The handlers of one event: all of them run, one after the other, each through its own pipeline;
+// if some fail the event has failed, with the first one's status.
 class EventGroup final : public Handler {
  public:
   EventGroup(std::vector<const CompiledHandler*> handlers, MethodStats* stats);

@@ -59,8 +59,8 @@ class LocalCall final : public CallContext, private MessageSource {
     set_deadline(call.deadline);
     if (Context* const current = Context::Current()) {
       caller_ = ContextRef(current->call());
-      // Values may change while the call runs, so these are taken now; what else is propagated never
-      // changes, and is read when it is asked for.
+      // Values may change while the call runs, so these are taken now; what else is propagated
+      // never changes, and is read when it is asked for.
       const std::string baggage = BaggageOf(*current);
       if (!baggage.empty() && !sent_.Has("baggage")) sent_.AddUnchecked("baggage", baggage);
     }
@@ -112,8 +112,8 @@ class LocalCall final : public CallContext, private MessageSource {
       } else if (done.outcome() == Outcome::kException) {
         status = StatusFromException(done.exception());
       }
-      // Before the start has returned nobody but this thread knows of the call, so that nothing of its
-      // end needs a locked instruction: each costs as much as thirty plain ones.
+      // Before the start has returned nobody but this thread knows of the call, so that nothing of
+      // its end needs a locked instruction: each costs as much as thirty plain ones.
       const bool known_here_alone = tls_starting_call_ == call;
       if (!call->HandlerEnded(std::move(status), known_here_alone)) call->unary_.reset();
       if (!known_here_alone || !call->UnrefSecond()) call->Unref();
@@ -148,8 +148,8 @@ class LocalCall final : public CallContext, private MessageSource {
     responses_.Abort();
   }
 
-  // Ends the call from the caller's side; the handler is cancelled and goes on by itself. Nothing if
-  // the end has been decided. Any thread; the caller is woken by a post if `later`.
+  // Ends the call from the caller's side; the handler is cancelled and goes on by itself. Nothing
+  // if the end has been decided. Any thread; the caller is woken by a post if `later`.
   void Leave(absl::Status reason, bool later) noexcept {
     if (decided_.exchange(true, std::memory_order_acq_rel)) return;
     const ContextRef keep(this);
@@ -576,7 +576,8 @@ absl::Status LocalEndpoint::Refuse(const MethodDescriptor& method, absl::Status 
 }
 
 absl::Status LocalEndpoint::Admit(const MethodDescriptor& method, const Handler** handler) {
-  // Counted before the look at closed_, so that Drain, which does it the other way round, misses none.
+  // Counted before the look at closed_, so that Drain, which does it the other way round, misses
+  // none.
   const std::size_t before = in_flight_.fetch_add(1);
   if (closed_.load()) [[unlikely]] {
     // Not Refuse: the handlers may be gone.
@@ -700,8 +701,8 @@ std::shared_ptr<Channel> MakeLocalChannel(TransportHost& host) {
 
 namespace internal {
 
-// Says where the call of a caller in SyncWait runs: on one of the host's loops, which go on until the
-// holder lets go or the drain's grace is over. No loop: where the caller is.
+// Says where the call of a caller in SyncWait runs: on one of the host's loops, which go on until
+// the holder lets go or the drain's grace is over. No loop: where the caller is.
 class HomeTicket final {
  public:
   explicit HomeTicket(std::shared_ptr<LocalEndpoint> endpoint) {

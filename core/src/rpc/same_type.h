@@ -9,8 +9,8 @@
 
 namespace rookery::internal {
 
-// By class, which says it all but for a DynamicMessage. GetDescriptor() costs some 200 instructions:
-// it makes sure each time that the file's descriptors have been built.
+// By class, which says it all but for a DynamicMessage. GetDescriptor() costs some 200
+// instructions: it makes sure each time that the file's descriptors have been built.
 [[nodiscard]] inline bool SameType(const google::protobuf::Message& one,
                                    const google::protobuf::Message& other) {
   // protobuf keeps the class to itself; its name, as the Itanium ABI writes it, is no secret.

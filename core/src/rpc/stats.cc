@@ -55,7 +55,8 @@ const Calibration& Start() noexcept {
 // ---- the shard of a thread ------------------------------------------------------------------
 
 // A number for each live thread, the smallest free one, so that counters are as many as threads run
-// at a time. Given back at the thread's end: the lock orders the old owner's writes before the new's.
+// at a time. Given back at the thread's end: the lock orders the old owner's writes before the
+// new's.
 class ThreadNumbers {
  public:
   std::size_t Take() {

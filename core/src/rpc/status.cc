@@ -29,7 +29,8 @@ using google::protobuf::io::StringOutputStream;
 
 constexpr std::size_t kMaxMessageBytes = 4096;
 
-// google.rpc.Status: { int32 code = 1; string message = 2; repeated google.protobuf.Any details = 3; }
+// google.rpc.Status: { int32 code = 1; string message = 2; repeated google.protobuf.Any details =
+// 3; }
 constexpr std::uint32_t kCodeTag = 1 << 3 | WireFormatLite::WIRETYPE_VARINT;
 constexpr std::uint32_t kMessageTag = 2 << 3 | WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
 constexpr std::uint32_t kDetailsTag = 3 << 3 | WireFormatLite::WIRETYPE_LENGTH_DELIMITED;

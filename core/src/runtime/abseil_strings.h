@@ -1,5 +1,5 @@
-// Abs and Std: between std::string_view and absl::string_view, which are two types in Debian's build
-// of Abseil (ABSL_OPTION_USE_STD_STRING_VIEW is 0) and do not convert by themselves.
+// Abs and Std: between std::string_view and absl::string_view, which are two types in Debian's
+// build of Abseil (ABSL_OPTION_USE_STD_STRING_VIEW is 0) and do not convert by themselves.
 //
 //   absl::StrCat("no method ", internal::Abs(name));
 #ifndef ROOKERY_RUNTIME_ABSEIL_STRINGS_H_

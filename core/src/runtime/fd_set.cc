@@ -61,8 +61,8 @@ void FdSet::Wait(int fd, FdEvent event, FdWait* wait) {
   const auto kind = event == FdEvent::kReadable ? boost::asio::posix::descriptor_base::wait_read
                                                 : boost::asio::posix::descriptor_base::wait_write;
   registration.descriptor.async_wait(kind, [this, pending](const boost::system::error_code& error) {
-    // Gone already if cancelled. Regular files cannot be polled and are always ready; any other error
-    // is for the read or write that follows to report.
+    // Gone already if cancelled. Regular files cannot be polled and are always ready; any other
+    // error is for the read or write that follows to report.
     if (pending->wait != nullptr) Finish(pending, error != boost::asio::error::operation_aborted);
   });
 }

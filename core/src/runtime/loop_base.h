@@ -82,11 +82,11 @@ class LoopBase : public Loop {
   void EnterThread() noexcept;
   void LeaveThread() noexcept;
 
-  // Runs what had been posted when it began, each unit without a context of its own. What these post
-  // waits for the next turn without a Wake(): ask HasPosted() before waiting for events.
+  // Runs what had been posted when it began, each unit without a context of its own. What these
+  // post waits for the next turn without a Wake(): ask HasPosted() before waiting for events.
   void RunPosted() noexcept;
-  // Also true when a Wake() is about to come for nothing, because its work has been run: the turn that
-  // follows makes the next Wake() possible.
+  // Also true when a Wake() is about to come for nothing, because its work has been run: the turn
+  // that follows makes the next Wake() possible.
   [[nodiscard]] bool HasPosted() const noexcept {
     return local_head_ != nullptr || inbox_.load(std::memory_order_relaxed) != nullptr ||
            wake_requested_.load(std::memory_order_relaxed);
@@ -96,8 +96,8 @@ class LoopBase : public Loop {
   // Fires the timers that are due, each as a unit of work.
   void FireTimers() noexcept;
 
-  // RunPosted() must be called soon: ends a wait for events. Any thread, this one too (a post from a
-  // timer or a completion); at most once between two RunPosted().
+  // RunPosted() must be called soon: ends a wait for events. Any thread, this one too (a post from
+  // a timer or a completion); at most once between two RunPosted().
   virtual void Wake() noexcept = 0;
   // The earliest deadline is now this one. The loop's thread.
   virtual void TimerMoved(Deadline /*earliest*/) noexcept {}

@@ -19,8 +19,8 @@ namespace {
 constexpr std::chrono::seconds kIdle{10};
 }  // namespace
 
-// Shared with the threads, which are detached: the last of them may still be on its way out when the
-// pool is gone.
+// Shared with the threads, which are detached: the last of them may still be on its way out when
+// the pool is gone.
 struct OffloadPool::Impl : std::enable_shared_from_this<OffloadPool::Impl> {
   explicit Impl(Options o) : options(o) {
     if (options.max_threads == 0) options.max_threads = 1;

@@ -1,4 +1,5 @@
-// The side that serves: controllers that do as they are told, and a Probe that the cases look through.
+// The side that serves: controllers that do as they are told, and a Probe that the cases look
+// through.
 #ifndef ROOKERY_CONTRACT_SERVER_H_
 #define ROOKERY_CONTRACT_SERVER_H_
 

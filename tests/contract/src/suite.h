@@ -1,4 +1,5 @@
-// What the cases are written with: checks that throw, nodes that serve, and calls in the background.
+// What the cases are written with: checks that throw, nodes that serve, and calls in the
+// background.
 #ifndef ROOKERY_CONTRACT_SUITE_H_
 #define ROOKERY_CONTRACT_SUITE_H_
 

@@ -1,4 +1,5 @@
-// Deadlines and cancellation. What is checked is who hears of them and in which order, never how fast.
+// Deadlines and cancellation. What is checked is who hears of them and in which order, never how
+// fast.
 #include <functional>
 #include <thread>
 
@@ -15,8 +16,8 @@ CallOptions Within(std::chrono::nanoseconds timeout) {
   return options;
 }
 
-// Runs `attempt` with a longer and longer time until it says that the time was enough for the call to
-// get where it should expire: how long that takes is the machine's affair.
+// Runs `attempt` with a longer and longer time until it says that the time was enough for the call
+// to get where it should expire: how long that takes is the machine's affair.
 void WithEnoughTime(const std::function<bool(milliseconds timeout)>& attempt) {
   for (milliseconds timeout{150}; timeout < std::chrono::seconds(20); timeout *= 2) {
     if (attempt(timeout)) return;

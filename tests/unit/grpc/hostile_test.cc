@@ -1,5 +1,5 @@
-// What a peer must not be able to do: each fault gets its canonical status (or a closed connection), a
-// log line and a count, and the next good call works.
+// What a peer must not be able to do: each fault gets its canonical status (or a closed
+// connection), a log line and a count, and the next good call works.
 #include <gmock/gmock.h>
 #include <google/protobuf/wrappers.pb.h>
 #include <gtest/gtest.h>

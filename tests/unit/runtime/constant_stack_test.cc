@@ -1,5 +1,6 @@
-// A million awaits that complete at once run in constant stack. This file is also built and run at -O0
-// and at -O2 by itself: without the trampoline the first overflows the stack, the second need not.
+// A million awaits that complete at once run in constant stack. This file is also built and run at
+// -O0 and at -O2 by itself: without the trampoline the first overflows the stack, the second need
+// not.
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -27,8 +28,8 @@ namespace {
 
 constexpr int kMillion = 1'000'000;
 
-// How far the stack has grown. The frame's own address: locals may live elsewhere, in the coroutine's
-// frame or on AddressSanitizer's second stack.
+// How far the stack has grown. The frame's own address: locals may live elsewhere, in the
+// coroutine's frame or on AddressSanitizer's second stack.
 [[gnu::noinline]] std::uintptr_t StackHere() {
   return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
 }
@@ -170,7 +171,8 @@ Task<int> AfterYield(int value) {
   co_return value;
 }
 
-// Each wake-up comes from the loop: the depth is that of the chain of awaits, whatever their number.
+// Each wake-up comes from the loop: the depth is that of the chain of awaits, whatever their
+// number.
 TEST(ConstantStack, ManyAwaitsThatSuspend) {
   auto test = []() -> Task<std::int64_t> {
     std::int64_t sum = 0;

@@ -100,7 +100,8 @@ TEST(Task, IsMoveOnlyAndAwaitedOnceAsAnRvalue) {
   EXPECT_EQ(SyncWait(std::move(second)), 42);
 }
 
-// A failure by status, however many frames it passes, throws nothing until somebody asks by co_await.
+// A failure by status, however many frames it passes, throws nothing until somebody asks by
+// co_await.
 Task<int> PassOn(int depth) {
   if (depth == 0) co_return absl::NotFoundError("no order 42");
   absl::StatusOr<int> below = co_await AsStatusOr(PassOn(depth - 1));

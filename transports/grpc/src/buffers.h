@@ -17,7 +17,8 @@ class Message;
 
 namespace rookery::grpc_adapter {
 
-// A byte buffer to send from, refilled for every message: gRPC takes the slices and leaves the shell.
+// A byte buffer to send from, refilled for every message: gRPC takes the slices and leaves the
+// shell.
 class SendBuffer final {
  public:
   SendBuffer() noexcept : buffer_(grpc_raw_byte_buffer_create(nullptr, 0)) {}
@@ -25,7 +26,8 @@ class SendBuffer final {
   SendBuffer(const SendBuffer&) = delete;
   SendBuffer& operator=(const SendBuffer&) = delete;
 
-  // Serialises `message`. RESOURCE_EXHAUSTED above `limit`, INTERNAL if required fields are missing.
+  // Serialises `message`. RESOURCE_EXHAUSTED above `limit`, INTERNAL if required fields are
+  // missing.
   [[nodiscard]] absl::Status Fill(const google::protobuf::Message& message, std::size_t limit);
   // An empty message.
   void FillEmpty() noexcept;

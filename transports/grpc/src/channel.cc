@@ -100,7 +100,8 @@ const ClientMethod& Connections::Find(const MethodDescriptor& method) {
   const std::size_t hash =
       (reinterpret_cast<std::uintptr_t>(&method) / sizeof(MethodDescriptor)) % kCache;
   const Cached* const cached = cache_[hash].load(std::memory_order_acquire);
-  // The name as well, because a descriptor made at run time may be followed by another at its place.
+  // The name as well, because a descriptor made at run time may be followed by another at its
+  // place.
   if (cached != nullptr && cached->descriptor == &method) [[likely]] {
     std::string_view path = cached->method->path;
     if (!method.full_name.starts_with('/')) path.remove_prefix(1);

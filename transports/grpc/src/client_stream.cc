@@ -22,7 +22,8 @@ using google::protobuf::Message;
 // another, so that a stream may be dropped at any time.
 class StreamState final : private CqClient {
  public:
-  // A batch and the coroutine that waits for it. One waiter, which may come before or after the end.
+  // A batch and the coroutine that waits for it. One waiter, which may come before or after the
+  // end.
   class Operation final : public CqTag {
    public:
     explicit Operation(StreamState* owner) noexcept
@@ -268,7 +269,8 @@ class GrpcStream final : public ClientStream {
         &into, state.connections().options().max_receive_bytes, absl::StatusCode::kInternal);
     state.received.Reset();
     if (!parsed.ok()) {
-      // The call's status is then what was wrong with the message, even if the server's OK has come.
+      // The call's status is then what was wrong with the message, even if the server's OK has
+      // come.
       read_failure_ = parsed;
       state.CancelWith(std::move(parsed));
       co_return false;
@@ -295,7 +297,8 @@ class GrpcStream final : public ClientStream {
 
  private:
   void OnCancel() noexcept { state_->CancelWith(call_.cancel.reason()); }
-  // Sends the headers by themselves, for a server stream that is read or ended before it is written.
+  // Sends the headers by themselves, for a server stream that is read or ended before it is
+  // written.
   void StartAlone() noexcept {
     grpc_op op = {};
     state_->Start(&op, 1, state_->write_operation);

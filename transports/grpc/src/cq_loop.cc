@@ -179,8 +179,8 @@ struct CqLoop::RemoteWait final {
 };
 
 void CqLoop::WaitFd(int fd, FdEvent event, FdWait* wait) {
-  // A copy of the descriptor, because the waiter may close its own as soon as it has cancelled, while
-  // the other loop still has to hear of it.
+  // A copy of the descriptor, because the waiter may close its own as soon as it has cancelled,
+  // while the other loop still has to hear of it.
   const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) {
     wait->done(wait, false);

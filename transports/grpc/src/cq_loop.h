@@ -46,8 +46,8 @@ class CqClient {
 
 class CqLoop final : public internal::LoopBase {
  public:
-  // `fd_loops` gives the loops that wait for fds in our place (gRPC's poller takes none of ours); it
-  // is called at the first WaitFd.
+  // `fd_loops` gives the loops that wait for fds in our place (gRPC's poller takes none of ours);
+  // it is called at the first WaitFd.
   explicit CqLoop(std::function<LoopPool&()> fd_loops);
   ~CqLoop() override;
 
@@ -57,8 +57,8 @@ class CqLoop final : public internal::LoopBase {
 
   // Runs on the calling thread until Close() and the queue is empty.
   void Run() noexcept;
-  // Any thread. Nothing may be started on the queue from now on; posts after the last one that Run()
-  // saw are dropped.
+  // Any thread. Nothing may be started on the queue from now on; posts after the last one that
+  // Run() saw are dropped.
   void Close() noexcept;
 
   // The loop's thread only. Client calls may be started while accepting(); each is listed until it
@@ -82,8 +82,8 @@ class CqLoop final : public internal::LoopBase {
   const Library library_;
   const std::function<LoopPool&()> fd_loops_;
   grpc_completion_queue* const queue_;
-  // gRPC's C API has no alarm. An empty batch completes at once, on the queue of its call: so a call
-  // that never goes anywhere is the cheapest bell.
+  // gRPC's C API has no alarm. An empty batch completes at once, on the queue of its call: so a
+  // call that never goes anywhere is the cheapest bell.
   grpc_channel* bell_channel_ = nullptr;
   grpc_call* bell_ = nullptr;
   WakeTag wake_tag_;

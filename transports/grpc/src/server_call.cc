@@ -321,8 +321,8 @@ void ServerCall::AddHeaders(grpc_op& op) noexcept {
   const std::string_view wanted =
       response_compression().empty() ? policy_.compression : response_compression();
   if (!wanted.empty() && wanted != "identity") [[unlikely]] {
-    // By level and not by name, because gRPC then keeps to what the peer accepts: its levels go from
-    // gzip to deflate.
+    // By level and not by name, because gRPC then keeps to what the peer accepts: its levels go
+    // from gzip to deflate.
     op.data.send_initial_metadata.maybe_compression_level.is_set = 1;
     op.data.send_initial_metadata.maybe_compression_level.level =
         wanted == "deflate" ? GRPC_COMPRESS_LEVEL_HIGH : GRPC_COMPRESS_LEVEL_LOW;

@@ -84,7 +84,8 @@ class ServerCall final : public CallContext, public GrpcCall, private MessageSou
   explicit ServerCall(ServerLoop& loop);
   ~ServerCall() override;
 
-  // Takes over an arrived call; the arrival may be posted anew. `entry` is null for an unknown method.
+  // Takes over an arrived call; the arrival may be posted anew. `entry` is null for an unknown
+  // method.
   void Accept(Arrival& arrival, MethodEntry* entry) noexcept;
   // Serves what was accepted.
   void Serve() noexcept;

@@ -1,5 +1,5 @@
-// What ThreadSanitizer cannot see: that starting an operation happens before its completion comes out
-// of the queue. Debian's gRPC, which passes the tag from thread to thread, is not instrumented.
+// What ThreadSanitizer cannot see: that starting an operation happens before its completion comes
+// out of the queue. Debian's gRPC, which passes the tag from thread to thread, is not instrumented.
 #ifndef ROOKERY_TRANSPORTS_GRPC_SRC_THREAD_SANITIZER_H_
 #define ROOKERY_TRANSPORTS_GRPC_SRC_THREAD_SANITIZER_H_
 

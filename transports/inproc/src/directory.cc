@@ -15,8 +15,8 @@ struct Directory {
   std::map<std::string, std::shared_ptr<LocalEndpoint>, std::less<>> names;
 };
 
-// Process-wide, because that is what a name within the process means. Never destroyed: an application
-// may be a static object, too.
+// Process-wide, because that is what a name within the process means. Never destroyed: an
+// application may be a static object, too.
 Directory& TheDirectory() {
   static Directory* const directory = std::make_unique<Directory>().release();
   return *directory;

@@ -1,6 +1,7 @@
 // Compiles controllers and their enhancers into the handlers that transports deliver calls to.
 //
-//   std::vector<std::string> faults = rookery::CheckHandlers(controllers, globals);  // nothing is made yet
+//   std::vector<std::string> faults = rookery::CheckHandlers(controllers, globals);  // nothing is
+//       made yet
 //   if (faults.empty()) { ... construct the controllers, fill in `instance` and `resolve` ...
 //     auto registry = rookery::CompileHandlers(std::move(controllers), std::move(globals), stats);
 //   }
@@ -28,8 +29,8 @@ namespace rookery {
 
 class StatsRegistry;
 
-// A controller in its module. `resolve` gives the instances of the enhancers that the container made
-// there, as a pointer to exactly the token's class.
+// A controller in its module. `resolve` gives the instances of the enhancers that the container
+// made there, as a pointer to exactly the token's class.
 struct BoundController {
   const ControllerBuilder* description = nullptr;
   std::shared_ptr<void> instance;  // of exactly the controller's class; null for CheckHandlers
@@ -44,8 +45,8 @@ struct BoundEnhancers {
   std::function<std::shared_ptr<void>(const Token& token)> resolve;
 };
 
-// Everything that is wrong, in words for people: unknown methods, patterns that collide, services that
-// no class implements. Constructs nothing.
+// Everything that is wrong, in words for people: unknown methods, patterns that collide, services
+// that no class implements. Constructs nothing.
 [[nodiscard]] std::vector<std::string> CheckHandlers(std::span<const BoundController> controllers);
 
 // The handlers. `accept` is what callers' baggage may set. The registry keeps the instances alive;

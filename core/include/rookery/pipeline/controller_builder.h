@@ -9,8 +9,9 @@
 //     }
 //
 // Configure is optional for a controller that implements one generated service: all its methods are
-// served. It runs once at start-up, before the controller is constructed. Mistakes (a method that the
-// service does not have, a pattern that two controllers handle) are reported at start-up, all at once.
+// served. It runs once at start-up, before the controller is constructed. Mistakes (a method that
+// the service does not have, a pattern that two controllers handle) are reported at start-up, all
+// at once.
 #ifndef ROOKERY_PIPELINE_CONTROLLER_BUILDER_H_
 #define ROOKERY_PIPELINE_CONTROLLER_BUILDER_H_
 
@@ -44,8 +45,8 @@ namespace internal {
 struct ClassIdentity {
   const TypeTag* tag = nullptr;
   const std::type_info* type = nullptr;
-  // Throws `object` as a pointer to the class: catching is the one place where the language converts a
-  // pointer to a base that is named elsewhere.
+  // Throws `object` as a pointer to the class: catching is the one place where the language
+  // converts a pointer to a base that is named elsewhere.
   void (*throw_pointer)(void* object) = nullptr;
 };
 
@@ -58,8 +59,8 @@ template <class C>
   return identity;
 }
 
-// Sets *as to `object`, which is of the class `identity`, as an S*; false if S is not an accessible,
-// unambiguous base.
+// Sets *as to `object`, which is of the class `identity`, as an S*; false if S is not an
+// accessible, unambiguous base.
 template <class S>
 [[nodiscard]] bool CastTo(const ClassIdentity& identity, void* object, void** as) {
   if (*identity.type == typeid(S)) {
@@ -92,8 +93,8 @@ struct MemberClass<F C::*> {
 
 }  // namespace internal
 
-// One method of a controller, named by ControllerBuilder::Method, Message or Event. Lives as long as
-// the builder.
+// One method of a controller, named by ControllerBuilder::Method, Message or Event. Lives as long
+// as the builder.
 class MethodBuilder final : public EnhancerVerbs<MethodBuilder> {
  public:
   MethodBuilder(const MethodBuilder&) = delete;

@@ -1,7 +1,8 @@
 // The verbs that controllers, methods and applications share: UseGuard, UseInterceptor, UsePipe and
 // UseFilter. And GlobalEnhancers, those of a whole application.
 //
-//   controller.UseGuard<AuthGuard>();                                 // made and injected by the container
+//   controller.UseGuard<AuthGuard>();                                 // made and injected by the
+//       container
 //   controller.UseGuard(std::make_shared<QuotaGuard>(100));           // made here
 //   app.UseGlobalFilter<ProblemFilter>();
 //
@@ -36,8 +37,8 @@ struct EnhancerUse {
   std::source_location where;
 };
 
-// Enhancers in the order used, and the providers of those that the container makes. `injectables` may
-// be shared by several lists.
+// Enhancers in the order used, and the providers of those that the container makes. `injectables`
+// may be shared by several lists.
 class EnhancerList {
  public:
   explicit EnhancerList(std::vector<ProviderSpec>* injectables) noexcept

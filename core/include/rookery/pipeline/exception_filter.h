@@ -1,10 +1,11 @@
-// Exception filters: turn a failure into the status (or the response) that the caller gets. Any class
-// with Catch is one; there is no base class. What Catch takes is what it catches.
+// Exception filters: turn a failure into the status (or the response) that the caller gets. Any
+// class with Catch is one; there is no base class. What Catch takes is what it catches.
 //
 //   class OutOfStockFilter final {
 //    public:
 //     absl::Status Catch(const OutOfStock& error, rookery::ExecutionContext&) {
-//       return rookery::WithDetails(absl::FailedPreconditionError("out of stock"), error.details());
+//       return rookery::WithDetails(absl::FailedPreconditionError("out of stock"),
+//           error.details());
 //     }
 //   };
 //   controller.Method(kPlace).UseFilter<OutOfStockFilter>();
@@ -16,12 +17,13 @@
 // | const E& of any other class                   | exceptions of that class and its derived ones |
 // | several: `using Catches = CatchTypes<A, B>;`   | each, by an overload of Catch                |
 //
-// Filters see what guards, interceptors, pipes and the handler fail with, in the middle of a response
-// stream too. The method's are asked first, then the controller's, then the global ones, within a level
-// the last listed first; exactly one handles the failure. Catch returns an absl::Status, a Response,
-// absl::StatusOr<Response>, or a Task of one. An OK status means that nothing needs to be said: right
-// for events, the end of a response stream, INTERNAL where a reply is due. A filter that throws a
-// status fails with it; one that throws anything else fails with INTERNAL and an incident id.
+// Filters see what guards, interceptors, pipes and the handler fail with, in the middle of a
+// response stream too. The method's are asked first, then the controller's, then the global ones,
+// within a level the last listed first; exactly one handles the failure. Catch returns an
+// absl::Status, a Response, absl::StatusOr<Response>, or a Task of one. An OK status means that
+// nothing needs to be said: right for events, the end of a response stream, INTERNAL where a reply
+// is due. A filter that throws a status fails with it; one that throws anything else fails with
+// INTERNAL and an incident id.
 #ifndef ROOKERY_PIPELINE_EXCEPTION_FILTER_H_
 #define ROOKERY_PIPELINE_EXCEPTION_FILTER_H_
 

@@ -1,4 +1,5 @@
-// ExecutionContext: what a guard, an interceptor or a filter is told about the call it stands before.
+// ExecutionContext: what a guard, an interceptor or a filter is told about the call it stands
+// before.
 //
 //   bool RolesGuard::CanActivate(rookery::ExecutionContext& context) {
 //     const auto& wanted = reflector_.GetOption(rookery::auth, context.method()).roles();

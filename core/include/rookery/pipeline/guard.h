@@ -3,14 +3,16 @@
 //   class AuthGuard final {
 //    public:
 //     explicit AuthGuard(TokenStore& tokens) : tokens_(tokens) {}     // injected
-//     absl::Status CanActivate(rookery::ExecutionContext& context);   // or bool, or a Task of either
+//     absl::Status CanActivate(rookery::ExecutionContext& context);   // or bool, or a Task of
+//         either
 //   };
 //   controller.UseGuard<AuthGuard>();                                 // in Configure
 //
-// Guards run first: global, then the controller's, then the method's, each in the order listed, until
-// one refuses. `false` refuses with PERMISSION_DENIED "Forbidden resource", a status with itself, an
-// exception as it would from a handler; interceptors, pipes and the handler do not run then. Guards
-// that return bool or absl::Status cost a direct call; those that return a Task may wait.
+// Guards run first: global, then the controller's, then the method's, each in the order listed,
+// until one refuses. `false` refuses with PERMISSION_DENIED "Forbidden resource", a status with
+// itself, an exception as it would from a handler; interceptors, pipes and the handler do not run
+// then. Guards that return bool or absl::Status cost a direct call; those that return a Task may
+// wait.
 #ifndef ROOKERY_PIPELINE_GUARD_H_
 #define ROOKERY_PIPELINE_GUARD_H_
 

@@ -5,7 +5,8 @@
 //     rookery::Task<rookery::Response> Intercept(rookery::ExecutionContext& context,
 //                                                rookery::Next next) {
 //       const auto start = std::chrono::steady_clock::now();
-//       rookery::Response response = co_await next();         // the inner interceptors and the handler
+//       rookery::Response response = co_await next();         // the inner interceptors and the
+//           handler
 //       Record(context.method().full_name(), std::chrono::steady_clock::now() - start);
 //       co_return response;
 //     }
@@ -14,7 +15,8 @@
 //
 // They nest: global outside the controller's outside the method's, each in the order listed. An
 // interceptor may answer without next() (the handler then never runs), call it again (a retry),
-// replace or change the response, or catch what the inside throws. A stream is wrapped: see message.h.
+// replace or change the response, or catch what the inside throws. A stream is wrapped: see
+// message.h.
 #ifndef ROOKERY_PIPELINE_INTERCEPTOR_H_
 #define ROOKERY_PIPELINE_INTERCEPTOR_H_
 

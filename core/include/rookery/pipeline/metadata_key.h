@@ -3,10 +3,11 @@
 //
 //   inline constexpr rookery::MetadataKey<std::vector<std::string>> kRoles{"roles"};
 //   controller.Method(kPlace).Set(kRoles, {"buyer"});                        // in Configure
-//   const auto* roles = reflector.GetAllAndOverride(kRoles, {context.method(), context.controller()});
+//   const auto* roles = reflector.GetAllAndOverride(kRoles, {context.method(),
+//       context.controller()});
 //
-// Not for what varies from call to call: that belongs in the context (rookery/platform/cls.h). What is
-// part of the service's contract is better said in its proto file: see Reflector::GetOption.
+// Not for what varies from call to call: that belongs in the context (rookery/platform/cls.h). What
+// is part of the service's contract is better said in its proto file: see Reflector::GetOption.
 #ifndef ROOKERY_PIPELINE_METADATA_KEY_H_
 #define ROOKERY_PIPELINE_METADATA_KEY_H_
 
@@ -18,8 +19,8 @@
 
 namespace rookery {
 
-// A key whose value is a T. Its identity is its address, not its name: declare it `inline constexpr`
-// at namespace scope.
+// A key whose value is a T. Its identity is its address, not its name: declare it `inline
+// constexpr` at namespace scope.
 template <class T>
 struct MetadataKey final {
   static_assert(std::is_object_v<T> && !std::is_const_v<T>,
@@ -32,8 +33,8 @@ struct MetadataKey final {
   std::string_view name;
 };
 
-// The values set on one controller or method. Immutable, and so thread-safe, once the application has
-// started; copies share the values.
+// The values set on one controller or method. Immutable, and so thread-safe, once the application
+// has started; copies share the values.
 class MetadataValues final {
  public:
   // The value under `key`, or null.

@@ -1,5 +1,5 @@
-// Pipes: check or change a message before the handler sees it. Any class with Transform is one; there
-// is no base class.
+// Pipes: check or change a message before the handler sees it. Any class with Transform is one;
+// there is no base class.
 //
 //   class TrimNames final {                     // for PlaceOrder alone; others are left alone
 //    public:
@@ -15,9 +15,9 @@
 //   controller.Method(kPlace).UsePipe<TrimNames>().UsePipe<Validate>();
 //
 // Pipes run after guards and interceptors' way in, right before the handler: global, then the
-// controller's, then the method's. On a request stream they run for each message as it is read. A pipe
-// that takes its message by const reference never costs a copy; one that takes it by reference makes
-// the framework copy a message that its caller still owns.
+// controller's, then the method's. On a request stream they run for each message as it is read. A
+// pipe that takes its message by const reference never costs a copy; one that takes it by reference
+// makes the framework copy a message that its caller still owns.
 #ifndef ROOKERY_PIPELINE_PIPE_H_
 #define ROOKERY_PIPELINE_PIPE_H_
 

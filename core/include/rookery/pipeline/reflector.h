@@ -1,7 +1,8 @@
 // Reflector: reads what was Set on controllers and methods, and the options of their proto file.
 //
 //   explicit RolesGuard(rookery::Reflector& reflector);                 // injected anywhere
-//   const auto* roles = reflector_.GetAllAndOverride(kRoles, {context.method(), context.controller()});
+//   const auto* roles = reflector_.GetAllAndOverride(kRoles, {context.method(),
+//       context.controller()});
 //   const rookery::AuthOptions& auth = reflector_.GetOption(rookery::auth, context.method());
 #ifndef ROOKERY_PIPELINE_REFLECTOR_H_
 #define ROOKERY_PIPELINE_REFLECTOR_H_
@@ -71,8 +72,8 @@ class Reflector final {
                              const MetadataTarget& target) const noexcept {
     return target.Find(key);
   }
-  // The first target's value that is there, or null: with {method, controller} the method's own word
-  // counts, else the controller's.
+  // The first target's value that is there, or null: with {method, controller} the method's own
+  // word counts, else the controller's.
   template <class T>
   [[nodiscard]] const T* GetAllAndOverride(const MetadataKey<T>& key,
                                            Targets targets) const noexcept {
@@ -81,8 +82,9 @@ class Reflector final {
     }
     return nullptr;
   }
-  // All targets' values as one: sequences are concatenated in the order of the targets, sets united,
-  // maps merged (the later target wins), and anything else, strings too, collected in a vector.
+  // All targets' values as one: sequences are concatenated in the order of the targets, sets
+  // united, maps merged (the later target wins), and anything else, strings too, collected in a
+  // vector.
   template <class T>
   [[nodiscard]] auto GetAllAndMerge(const MetadataKey<T>& key, Targets targets) const {
     if constexpr (internal::Mergeable<T>) {

@@ -4,7 +4,8 @@
 //       rookery::Client<pay::v1::PaymentsClient>(Grpc{.address = "dns:///payments:50051"}),
 //       rookery::Client<shop::v1::InventoryClient>(InProcess{})));
 //
-// A controller then asks for `PaymentsClient&` in its constructor and does not know what carries it.
+// A controller then asks for `PaymentsClient&` in its constructor and does not know what carries
+// it.
 // A client connects at its first call. Its channel is closed when the application shuts down, after
 // the last call has ended.
 #ifndef ROOKERY_PLATFORM_CLIENTS_H_
@@ -78,8 +79,8 @@ template <class X, class Options>
 
 // See the top of this file.
 struct ClientsModule {
-  // A module that provides and exports the clients named. Two calls give two modules, with channels of
-  // their own: keep the result to share it.
+  // A module that provides and exports the clients named. Two calls give two modules, with channels
+  // of their own: keep the result to share it.
   template <class... X, class... Options>
   [[nodiscard]] static DynamicModule Register(ClientOf<X, Options>... clients) {
     const auto where = std::source_location::current();

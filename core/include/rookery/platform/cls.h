@@ -1,5 +1,5 @@
-// Cls: continuation-local storage. Values that follow a call through everything it awaits, spawns or
-// posts, and that no other call sees.
+// Cls: continuation-local storage. Values that follow a call through everything it awaits, spawns
+// or posts, and that no other call sees.
 //
 //   inline constexpr rookery::ClsKey<std::string> kUserId{"user.id"};
 //   rookery::Cls::Set(kUserId, "u-1");                         // in a guard, say
@@ -23,8 +23,8 @@
 
 namespace rookery {
 
-// A typed key; declare it `inline constexpr` at namespace scope. With Propagation::kBaggage the value
-// goes along to other processes (see rpc/baggage.h).
+// A typed key; declare it `inline constexpr` at namespace scope. With Propagation::kBaggage the
+// value goes along to other processes (see rpc/baggage.h).
 template <class T>
 using ClsKey = ContextKey<T>;
 
@@ -95,8 +95,8 @@ struct TaskValue<Task<T>> {
   using Type = T;
 };
 
-// Awaits a task in a context of its own. Whoever starts the awaiting coroutine finds its own context
-// as it was, also when the task suspends.
+// Awaits a task in a context of its own. Whoever starts the awaiting coroutine finds its own
+// context as it was, also when the task suspends.
 template <class T>
 class InContextAwaitable final : public NativeAwaitable {
  public:
@@ -165,8 +165,8 @@ auto RunIn(ContextRef context, Fn&& function) {
 // See the top of this file. All functions work on the current context of this thread. Values are
 // touched by one thread at a time: that which runs the call.
 //
-// Stateless, so a class that likes to be given what it uses may take a `Cls&` (or ClsService&) in its
-// constructor and write cls_.Get(kUserId).
+// Stateless, so a class that likes to be given what it uses may take a `Cls&` (or ClsService&) in
+// its constructor and write cls_.Get(kUserId).
 class Cls final {
  public:
   // Whether there is a context: inside a call, a task spawned by one, or Cls::Run.
@@ -202,8 +202,8 @@ class Cls final {
   // Removes the value, if there is one. Outside a context: throws, as Set.
   static void Erase(const ContextKeyBase& key) { Require("Erase", key)->Erase(key); }
 
-  // The id of what is running: the request id inside a call (see CallContext::request_id), else that
-  // given to Run, else one made at the first use. Empty outside a context.
+  // The id of what is running: the request id inside a call (see CallContext::request_id), else
+  // that given to Run, else one made at the first use. Empty outside a context.
   [[nodiscard]] static std::string_view Id();
 
   // Runs `function` in a context. A function that returns a Task gives a Task, to be awaited; one

@@ -1,11 +1,14 @@
 // Baggage: context values that travel to other processes, https://www.w3.org/TR/baggage/
 //
-//   inline constexpr rookery::ClsKey<std::string> kTenant{"tenant", rookery::Propagation::kBaggage};
+//   inline constexpr rookery::ClsKey<std::string> kTenant{"tenant",
+//       rookery::Propagation::kBaggage};
 //   // sent with every call made below a context that has it: "baggage: tenant=acme"
-//   rookery::BaggageAllowList accept({kTenant});   // and taken in only by whom it is on the list of
+//   rookery::BaggageAllowList accept({kTenant});   // and taken in only by whom it is on the list
+//       of
 //
-// What comes in is untrusted: anybody who can reach the port can write it. So nothing is taken in by
-// default, and a value on the list may choose a tenant or a log level, but must not grant a right.
+// What comes in is untrusted: anybody who can reach the port can write it. So nothing is taken in
+// by default, and a value on the list may choose a tenant or a log level, but must not grant a
+// right.
 #ifndef ROOKERY_RPC_BAGGAGE_H_
 #define ROOKERY_RPC_BAGGAGE_H_
 
@@ -46,7 +49,8 @@ class Baggage final {
   [[nodiscard]] static Baggage Parse(std::string_view header);
 
   // Sets a member, replacing one of the same key. INVALID_ARGUMENT if the key is not a token
-  // (RFC 7230) or empty; RESOURCE_EXHAUSTED, and nothing set, if the header would exceed its limits.
+  // (RFC 7230) or empty; RESOURCE_EXHAUSTED, and nothing set, if the header would exceed its
+  // limits.
   absl::Status Set(std::string_view key, std::string_view value);
   // The last value under `key`, or nullopt. Valid until the next change.
   [[nodiscard]] std::optional<std::string_view> Get(std::string_view key) const;
@@ -60,8 +64,8 @@ class Baggage final {
   std::vector<BaggageMember> members_;
 };
 
-// The keys whose values a node accepts from others. Keys must be Propagation::kBaggage; what else is
-// listed is ignored.
+// The keys whose values a node accepts from others. Keys must be Propagation::kBaggage; what else
+// is listed is ignored.
 class BaggageAllowList final {
  public:
   BaggageAllowList() = default;
@@ -80,9 +84,9 @@ class BaggageAllowList final {
 // would exceed the limits is left out whole.
 [[nodiscard]] std::string BaggageOf(const Context& context);
 
-// For the dispatcher, once per call before anything else runs in it: sets the context values that the
-// caller's baggage holds and `accept` lists. Costs one comparison when the list is empty, and one
-// look for the header when there is none. Values that their type cannot read are left out.
+// For the dispatcher, once per call before anything else runs in it: sets the context values that
+// the caller's baggage holds and `accept` lists. Costs one comparison when the list is empty, and
+// one look for the header when there is none. Values that their type cannot read are left out.
 void AdoptInbound(CallContext& call, const BaggageAllowList& accept);
 
 }  // namespace rookery

@@ -42,9 +42,9 @@ struct Peer {
   std::string certificate_pem;
 };
 
-// See the top of this file. Made by a transport, one per call; valid until the handler has ended and
-// nothing that it spawned holds the context. Not thread-safe but for cancellation: a call runs on
-// one loop.
+// See the top of this file. Made by a transport, one per call; valid until the handler has ended
+// and nothing that it spawned holds the context. Not thread-safe but for cancellation: a call runs
+// on one loop.
 class CallContext : public Context {
  public:
   // The call that the current context belongs to, or null.
@@ -91,8 +91,8 @@ class CallContext : public Context {
   // Until the deadline; duration::max() without one. Never negative.
   [[nodiscard]] std::chrono::nanoseconds time_remaining() const noexcept;
 
-  // The request's id: the caller's x-request-id, if it sent a sane one, else made here. Kept in CLS,
-  // logged with every line, sent on with every call below.
+  // The request's id: the caller's x-request-id, if it sent a sane one, else made here. Kept in
+  // CLS, logged with every line, sent on with every call below.
   [[nodiscard]] const std::string& request_id() {
     if (!Loaded(kRequestId)) [[unlikely]]
       LoadRequestIdOnce();

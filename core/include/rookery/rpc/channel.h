@@ -2,7 +2,8 @@
 //
 // Implementers of transports need this header; users meet Channel only as what a client is made of:
 //
-//   std::shared_ptr<rookery::Channel> channel = MakeChannel(Grpc{.address = "localhost:50051"}, app);
+//   std::shared_ptr<rookery::Channel> channel = MakeChannel(Grpc{.address = "localhost:50051"},
+//       app);
 //   OrdersClient orders(channel);
 #ifndef ROOKERY_RPC_CHANNEL_H_
 #define ROOKERY_RPC_CHANNEL_H_
@@ -36,7 +37,8 @@ enum class ConnectionState : std::uint8_t {
 };
 
 // One outgoing call, as core has prepared it: the user's options merged with what the current
-// context says (earliest deadline, its cancellation, traceparent, tracestate, baggage, x-request-id).
+// context says (earliest deadline, its cancellation, traceparent, tracestate, baggage,
+// x-request-id).
 // The adapter sends what is here and fills in what comes back.
 struct OutgoingCall {
   explicit OutgoingCall(const MethodDescriptor& m) noexcept : method(&m) {}
@@ -92,8 +94,8 @@ class Channel {
   [[nodiscard]] virtual std::string_view transport() const noexcept = 0;
   [[nodiscard]] virtual std::string target() const = 0;
   [[nodiscard]] virtual ConnectionState state() const noexcept = 0;
-  // True: the peer reads trace, request id and baggage from the caller's context itself, so core does
-  // not write them into OutgoingCall::metadata.
+  // True: the peer reads trace, request id and baggage from the caller's context itself, so core
+  // does not write them into OutgoingCall::metadata.
   [[nodiscard]] virtual bool in_process() const noexcept { return false; }
 
   // A unary call or an event (response is then ignored). Completes by the deadline, or when

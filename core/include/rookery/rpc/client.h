@@ -4,8 +4,8 @@
 //   options.timeout = std::chrono::milliseconds(200);
 //   Order order = co_await orders.Place(request, std::move(options));
 //
-// Inside a handler nothing needs to be passed: deadline, cancellation, trace, request id and the CLS
-// values that propagate go along by themselves.
+// Inside a handler nothing needs to be passed: deadline, cancellation, trace, request id and the
+// CLS values that propagate go along by themselves.
 #ifndef ROOKERY_RPC_CLIENT_H_
 #define ROOKERY_RPC_CLIENT_H_
 
@@ -41,12 +41,12 @@ class CallOptions final {
   std::optional<std::chrono::nanoseconds> timeout;
   Deadline deadline = kNoDeadline;
   Metadata metadata;
-  CancelToken cancel;             // beside the current context's
-  bool wait_for_ready = false;    // queue while there is no connection instead of UNAVAILABLE
-  std::string compression;        // "gzip", "deflate"; empty: the channel's default
+  CancelToken cancel;           // beside the current context's
+  bool wait_for_ready = false;  // queue while there is no connection instead of UNAVAILABLE
+  std::string compression;      // "gzip", "deflate"; empty: the channel's default
   // Which messages to compress; empty: all of them.
   std::function<bool(const google::protobuf::Message& message)> compress_if;
-  CallInfo* info = nullptr;       // if not null: filled in; must outlive the call
+  CallInfo* info = nullptr;  // if not null: filled in; must outlive the call
 };
 
 // Holds the channel. Copyable: copies share it. Thread-safe as the channel is.

@@ -1,6 +1,7 @@
 // One outgoing call: what the templates of generated.h stand on, without any message's type.
 //
-//   ClientCall call(channel, method, std::move(options));      // options and current context merged
+//   ClientCall call(channel, method, std::move(options));      // options and current context
+//       merged
 //   Task<void> sent = call.Unary(request, /*owned=*/false, reply);
 //   TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
 //   absl::Status status = call.End(done);                      // CallInfo is filled in
@@ -71,8 +72,8 @@ class ClientCall final {
   PreparedCall prepared_;
 };
 
-// A streaming call. Its destructor cancels a call that has not ended; a pump that is still running is
-// cancelled and ends by itself.
+// A streaming call. Its destructor cancels a call that has not ended; a pump that is still running
+// is cancelled and ends by itself.
 class StreamingCall final {
  public:
   StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,

@@ -57,8 +57,8 @@ struct MethodDescriptor {
   MethodKind kind = MethodKind::kUnary;
   Idempotency idempotency = Idempotency::kUnknown;
   bool deprecated = false;
-  std::string_view pattern;    // (rookery.event).pattern or (rookery.pattern); empty: full_name
-  const google::protobuf::Message& (*request)() = nullptr;   // default instances
+  std::string_view pattern;  // (rookery.event).pattern or (rookery.pattern); empty: full_name
+  const google::protobuf::Message& (*request)() = nullptr;  // default instances
   const google::protobuf::Message& (*response)() = nullptr;
   // Moves *from into *into, both of the request's (response's) type. For transports in one process.
   void (*move_request)(google::protobuf::Message* into, google::protobuf::Message* from) = nullptr;

@@ -2,7 +2,8 @@
 //
 //   const rookery::Handler* handler = registry.Find("/shop.v1.Orders/Place");
 //   // for each call, with `call` the transport's CallContext:
-//   rookery::Response response = co_await handler->Call(call, request);     // fails with a status only
+//   rookery::Response response = co_await handler->Call(call, request);     // fails with a status
+//       only
 //
 // Implementers of transports need this header, transport.h and message.h; users do not.
 #ifndef ROOKERY_RPC_HANDLER_H_
@@ -32,8 +33,8 @@ class Handler {
   [[nodiscard]] const MethodDescriptor& descriptor() const noexcept { return *descriptor_; }
 
   // Runs guards, interceptors, pipes, the method and, on failure, one exception filter. The call is
-  // current while it runs. The task fails with an absl::Status fit for the peer (ForPeer), and never
-  // with anything else. `request` must outlive the task and, for streams, the response.
+  // current while it runs. The task fails with an absl::Status fit for the peer (ForPeer), and
+  // never with anything else. `request` must outlive the task and, for streams, the response.
   [[nodiscard]] virtual Task<Response> Call(CallContext& call, Request& request) const = 0;
 
   // For a response with a stream: the next message, or null at its end. A failure of the producer
@@ -58,14 +59,14 @@ class HandlerRegistry {
  public:
   virtual ~HandlerRegistry() = default;
 
-  // By "/package.Service/Method" or pattern; null if there is none. Several handlers of one event are
-  // found as one, which runs them all.
+  // By "/package.Service/Method" or pattern; null if there is none. Several handlers of one event
+  // are found as one, which runs them all.
   [[nodiscard]] virtual const Handler* Find(std::string_view full_name) const = 0;
-  // All of them by full name, in the order registered. Transports that route by pattern subscribe to
-  // each descriptor's pattern once, and deliver what comes to Find(pattern).
+  // All of them by full name, in the order registered. Transports that route by pattern subscribe
+  // to each descriptor's pattern once, and deliver what comes to Find(pattern).
   [[nodiscard]] virtual std::span<const Handler* const> all() const = 0;
-  // A refusal that never reached a handler (unknown method, over a limit, malformed message): counts
-  // and logs it. `method` may be whatever the peer sent.
+  // A refusal that never reached a handler (unknown method, over a limit, malformed message):
+  // counts and logs it. `method` may be whatever the peer sent.
   virtual void CountRejected(std::string_view transport, std::string_view method,
                              const absl::Status& status) const noexcept = 0;
 };

@@ -2,18 +2,20 @@
 //
 //   auto endpoint = std::make_shared<rookery::LocalEndpoint>(registry);
 //   shop::v1::OrdersClient orders(std::make_shared<rookery::LocalChannel>(endpoint));
-//   Order order = co_await orders.Place(request);      // straight to the handler, through its pipeline
+//   Order order = co_await orders.Place(request);      // straight to the handler, through its
+//       pipeline
 //
 // Deadline, cancellation, metadata, trace, baggage, status details and backpressure are as they are
-// across processes; the caller is answered at the deadline whether or not the handler cooperates. No
-// message is serialised, and none is copied that can be lent or moved: a request given as an rvalue is
-// moved, an lvalue is lent where the caller waits for the end in any case (it has neither deadline nor
-// cancellation) and copied otherwise; a reply is moved out.
+// across processes; the caller is answered at the deadline whether or not the handler cooperates.
+// No message is serialised, and none is copied that can be lent or moved: a request given as an
+// rvalue is moved, an lvalue is lent where the caller waits for the end in any case (it has neither
+// deadline nor cancellation) and copied otherwise; a reply is moved out.
 //
 // Handlers run on the caller's loop, but for callers in SyncWait: that loop runs no longer than the
-// wait, while a handler may outlive its caller (a deadline, a dropped stream) and leave work behind. So
-// their calls run on the serving application's own loops. Without a loop (a coroutine that is resumed outside SyncWait and
-// outside any loop) there are no timers: the deadline then depends on the handler's cooperation.
+// wait, while a handler may outlive its caller (a deadline, a dropped stream) and leave work
+// behind. So their calls run on the serving application's own loops. Without a loop (a coroutine
+// that is resumed outside SyncWait and outside any loop) there are no timers: the deadline then
+// depends on the handler's cooperation.
 //
 // Users meet this as app.Client<OrdersClient>() or InProcess{} (rookery/transports/inproc.h).
 #ifndef ROOKERY_RPC_LOCAL_CHANNEL_H_
@@ -43,8 +45,8 @@ class LocalCall;
 
 class TransportHost;
 
-// The serving end: admits calls, counts them, and lets none in once it is closed. Thread-safe. Held by
-// shared pointers; the handlers must live until Drain() has returned and no call is in flight.
+// The serving end: admits calls, counts them, and lets none in once it is closed. Thread-safe. Held
+// by shared pointers; the handlers must live until Drain() has returned and no call is in flight.
 class LocalEndpoint final {
  public:
   class Options final {
@@ -70,7 +72,8 @@ class LocalEndpoint final {
   }
   // New calls fail with UNAVAILABLE from now on.
   void StopIntake() noexcept;
-  // StopIntake, then waits until no call is in flight, or `deadline`; then cancels what is left with
+  // StopIntake, then waits until no call is in flight, or `deadline`; then cancels what is left
+  // with
   // UNAVAILABLE and returns how many that were. Blocks: not on a loop that the calls need.
   std::size_t Drain(Deadline deadline) noexcept;
 
@@ -122,8 +125,8 @@ class LocalChannel final : public Channel {
   std::atomic<bool> closed_{false};
 };
 
-// A channel to the application's own handlers, whichever there are when a call is made. `host` outlives
-// it.
+// A channel to the application's own handlers, whichever there are when a call is made. `host`
+// outlives it.
 [[nodiscard]] std::shared_ptr<Channel> MakeLocalChannel(TransportHost& host);
 
 namespace internal {

@@ -29,8 +29,8 @@ class Metadata final {
 
   Metadata() = default;
 
-  // Appends a field. The key is lower-cased. INVALID_ARGUMENT, and nothing added, for a key or value
-  // that may not travel (see above), and for the reserved prefix "grpc-".
+  // Appends a field. The key is lower-cased. INVALID_ARGUMENT, and nothing added, for a key or
+  // value that may not travel (see above), and for the reserved prefix "grpc-".
   absl::Status Add(std::string_view key, std::string_view value);
   // Replaces all fields of that key by one.
   absl::Status Set(std::string_view key, std::string_view value);

@@ -5,8 +5,9 @@
 //   place->calls; place->in_flight; place->code(absl::StatusCode::kNotFound);
 //   place->latency.Percentile(99);
 //
-// Counting takes no lock and no atomic read-modify-write: each thread has counters of its own, which
-// a snapshot adds up. A snapshot taken while calls run is a little behind, and never wrong for long.
+// Counting takes no lock and no atomic read-modify-write: each thread has counters of its own,
+// which a snapshot adds up. A snapshot taken while calls run is a little behind, and never wrong
+// for long.
 #ifndef ROOKERY_RPC_STATS_H_
 #define ROOKERY_RPC_STATS_H_
 

@@ -3,7 +3,8 @@
 //   google::rpc::BadRequest bad = ...;
 //   co_return rookery::WithDetails(absl::InvalidArgumentError("bad order"), bad);
 //   ...
-//   std::optional<google::rpc::BadRequest> bad = rookery::GetDetail<google::rpc::BadRequest>(status);
+//   std::optional<google::rpc::BadRequest> bad =
+//       rookery::GetDetail<google::rpc::BadRequest>(status);
 //
 // Details travel as grpc-status-details-bin (a serialised google.rpc.Status) or its like elsewhere.
 #ifndef ROOKERY_RPC_STATUS_H_

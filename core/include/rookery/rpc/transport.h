@@ -4,11 +4,12 @@
 //
 //   struct Grpc { std::string address; ... };
 //   std::unique_ptr<rookery::ServerTransport> MakeServerTransport(const Grpc& options);
-//   std::shared_ptr<rookery::Channel> MakeChannel(const Grpc& options, rookery::TransportHost& host);
+//   std::shared_ptr<rookery::Channel> MakeChannel(const Grpc& options, rookery::TransportHost&
+//       host);
 //
 // so that a user writes app.Listen(Grpc{...}) and Client<OrdersClient>(Grpc{...}).
-// Adapters translate; they decide nothing: what is allowed, what an error means and what is logged is
-// decided in core, the same for all.
+// Adapters translate; they decide nothing: what is allowed, what an error means and what is logged
+// is decided in core, the same for all.
 #ifndef ROOKERY_RPC_TRANSPORT_H_
 #define ROOKERY_RPC_TRANSPORT_H_
 

@@ -181,8 +181,8 @@ class Context {
   void ResetContext() noexcept;
 
   // Ref and Unref without a locked instruction. RefUnshared: while no other thread knows of this.
-  // UnrefSecond: by one who holds both of the last two references; false, and nothing done, if there
-  // are more.
+  // UnrefSecond: by one who holds both of the last two references; false, and nothing done, if
+  // there are more.
   void RefUnshared() noexcept {
     refs_.store(refs_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }

@@ -3,8 +3,8 @@
 //   Image image = co_await rookery::Offload([&bytes] { return Decode(bytes); });
 //
 // (On g++ 12 bind the lambda to a name first if it captures by value, and pass it with std::move.)
-// The function runs with the caller's context current; its result, or what it throws, comes back on the
-// caller's loop. The wait cannot be cut short: a blocking call cannot be told to stop.
+// The function runs with the caller's context current; its result, or what it throws, comes back on
+// the caller's loop. The wait cannot be cut short: a blocking call cannot be told to stop.
 #ifndef ROOKERY_RUNTIME_OFFLOAD_H_
 #define ROOKERY_RUNTIME_OFFLOAD_H_
 

@@ -1,13 +1,16 @@
-// Queue<T>: a bounded queue between coroutines. A full queue makes writers wait, an empty one readers.
+// Queue<T>: a bounded queue between coroutines. A full queue makes writers wait, an empty one
+// readers.
 //
 //   rookery::Queue<Event> events(100);
 //   bool taken = co_await events.Push(event);              // waits for room; false: closed
-//   std::optional<Event> next = co_await events.Pop();     // waits for an element; nullopt: the end
+//   std::optional<Event> next = co_await events.Pop();     // waits for an element; nullopt: the
+//       end
 //   rookery::Stream<Event> stream = events.ReadAll();      // the same as a Stream
-//   events.Close();                                        // readers get what is left, then the end
+//   events.Close();                                        // readers get what is left, then the
+//       end
 //
-// Any number of writers and readers on any threads; each coroutine resumes on its own loop. Order is
-// first in, first out, for elements and for those who wait. A wait ends early with the context's
+// Any number of writers and readers on any threads; each coroutine resumes on its own loop. Order
+// is first in, first out, for elements and for those who wait. A wait ends early with the context's
 // cancellation. The queue must outlive those who wait in it, and the Stream of ReadAll().
 #ifndef ROOKERY_RUNTIME_QUEUE_H_
 #define ROOKERY_RUNTIME_QUEUE_H_
@@ -54,9 +57,9 @@ class Queue final {
     return true;
   }
 
-  // Awaitable: takes the oldest element, waiting for one; gives nullopt when the queue is closed and
-  // empty. Throws RpcException with Close()'s status, if that was an error, or with the reason of the
-  // context's cancellation.
+  // Awaitable: takes the oldest element, waiting for one; gives nullopt when the queue is closed
+  // and empty. Throws RpcException with Close()'s status, if that was an error, or with the reason
+  // of the context's cancellation.
   [[nodiscard]] PopAwaitable Pop() { return PopAwaitable(*this); }
 
   // Takes the oldest element if there is one now.
@@ -163,7 +166,8 @@ class Queue final {
   };
 
  private:
-  // With the mutex held: hands the value to a waiting reader, whom the caller must wake, or keeps it.
+  // With the mutex held: hands the value to a waiting reader, whom the caller must wake, or keeps
+  // it.
   internal::Waiter* Put(T value) {
     internal::Waiter* const reader = readers_.Take();
     if (reader != nullptr) {

@@ -2,8 +2,8 @@
 //
 //   throw rookery::RpcException(absl::NotFoundError("no order 42"));
 //
-// Handlers may throw it, `co_return absl::NotFoundError(...)` instead (cheaper: nothing unwinds), or
-// throw anything else, which the peer sees as INTERNAL with an incident id and no text.
+// Handlers may throw it, `co_return absl::NotFoundError(...)` instead (cheaper: nothing unwinds),
+// or throw anything else, which the peer sees as INTERNAL with an incident id and no text.
 #ifndef ROOKERY_RUNTIME_RPC_EXCEPTION_H_
 #define ROOKERY_RUNTIME_RPC_EXCEPTION_H_
 
@@ -29,10 +29,12 @@ class RpcException : public std::exception {
 };
 
 // The status that `error` stands for: that of an RpcException; for anything else INTERNAL, with the
-// exception's text in the payload kExceptionPayload, which never leaves the process (see rpc/status.h).
+// exception's text in the payload kExceptionPayload, which never leaves the process (see
+// rpc/status.h).
 [[nodiscard]] absl::Status StatusFromException(std::exception_ptr error) noexcept;
 
-// Payload key under which StatusFromException keeps the text of a foreign exception, for the log alone.
+// Payload key under which StatusFromException keeps the text of a foreign exception, for the log
+// alone.
 inline constexpr char kExceptionPayload[] = "rookery/exception";
 
 }  // namespace rookery

@@ -19,8 +19,8 @@
 
 namespace rookery {
 
-// A counting semaphore, first come, first served. Thread-safe. Must outlive its permits and those who
-// wait for them.
+// A counting semaphore, first come, first served. Thread-safe. Must outlive its permits and those
+// who wait for them.
 class Semaphore final {
  public:
   explicit Semaphore(std::size_t permits) noexcept : free_(permits) {}

@@ -1,7 +1,8 @@
 // SyncWait: runs a task from code that is no coroutine — main, a test — and gives its result.
 //
 //   int main() {
-//     const Order order = rookery::SyncWait(client.Place(request));        // throws what it fails with
+//     const Order order = rookery::SyncWait(client.Place(request));        // throws what it fails
+//         with
 //     absl::StatusOr<Order> same = rookery::SyncWaitStatus(client.Place(request));
 //   }
 //

@@ -1,7 +1,7 @@
 // How the primitives that make coroutines wait (Queue, Event, Semaphore) park and wake them.
 //
-// For authors of such primitives; users want those. A primitive has one WaitMutex and a WaitList for
-// each thing to wait for; its awaiter derives from Waiter:
+// For authors of such primitives; users want those. A primitive has one WaitMutex and a WaitList
+// for each thing to wait for; its awaiter derives from Waiter:
 //
 //   bool await_suspend(std::coroutine_handle<> handle) {
 //     return Park(handle, mutex_, list_, [this] { return TakeNow(); });   // true: got it, go on
@@ -31,9 +31,9 @@ class Waiter : public LeafAwaiter {
   Waiter() noexcept = default;
   ~Waiter() = default;
 
-  // Suspends the coroutine in `list`, unless `ready()`, asked with the mutex held, says that there is
-  // nothing to wait for, or the context is cancelled. The result is await_suspend's. A parked waiter
-  // is woken once: by whoever takes it out of the list, or by its cancellation.
+  // Suspends the coroutine in `list`, unless `ready()`, asked with the mutex held, says that there
+  // is nothing to wait for, or the context is cancelled. The result is await_suspend's. A parked
+  // waiter is woken once: by whoever takes it out of the list, or by its cancellation.
   template <class Ready>
   bool Park(std::coroutine_handle<> handle, std::mutex& mutex, WaitList& list, Ready&& ready);
 

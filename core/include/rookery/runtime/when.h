@@ -1,7 +1,8 @@
 // WhenAll and WhenAny: several tasks at once.
 //
 //   auto [user, orders] = co_await rookery::WhenAll(LoadUser(id), LoadOrders(id));
-//   std::vector<Quote> quotes = co_await rookery::WhenAll(std::move(requests));   // vector<Task<Quote>>
+//   std::vector<Quote> quotes = co_await rookery::WhenAll(std::move(requests));   //
+//       vector<Task<Quote>>
 //   auto fastest = co_await rookery::WhenAny(std::move(replicas));  // fastest.index, fastest.value
 //
 // The tasks start in the order given, on this thread, and interleave where they suspend. Nothing is
@@ -173,8 +174,8 @@ Task<void> WhenAll(std::vector<Task<T>> tasks) {
   if (group.decided()) co_await children[group.first()].promise->TakeFailure();
 }
 
-// Awaits the first task to end, be it with a value or a failure, and cancels the others; returns when
-// they have ended, too, their outcomes dropped. The variant's index says which it was.
+// Awaits the first task to end, be it with a value or a failure, and cancels the others; returns
+// when they have ended, too, their outcomes dropped. The variant's index says which it was.
 template <class... Ts>
   requires(sizeof...(Ts) > 0)
 Task<std::variant<StatusOrOf<Ts>...>> WhenAny(Task<Ts>... tasks) {

@@ -3,7 +3,8 @@
 //   int main(int argc, char** argv) {
 //     rookery::contract::Transport carrier;
 //     carrier.name = "pigeon";
-//     carrier.listen = [](rookery::Application& app) { app.Listen(Pigeon{.address = "127.0.0.1:0"}); };
+//     carrier.listen = [](rookery::Application& app) { app.Listen(Pigeon{.address =
+//         "127.0.0.1:0"}); };
 //     carrier.connect = [](const std::string& endpoint, rookery::TransportHost& host) {
 //       return MakeChannel(Pigeon{.address = endpoint}, host);
 //     };
@@ -52,7 +53,8 @@ struct Transport {
 // The names of all cases, in the order they run.
 [[nodiscard]] std::vector<std::string> CaseNames();
 
-// Runs the cases against the transports and prints a table. Returns the exit code: 0 if none failed.
+// Runs the cases against the transports and prints a table. Returns the exit code: 0 if none
+// failed.
 //   --transport=NAME   only this one; may be repeated
 //   --case=NAME        only this one, or with a star at the end all that begin so; may be repeated
 //   --repeat=N         each case N times

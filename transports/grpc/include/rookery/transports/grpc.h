@@ -63,8 +63,8 @@ struct GrpcKeepalive {
   std::chrono::milliseconds timeout{20'000};
   // Client: ping also while no call is running.
   bool permit_without_calls = false;
-  // Server: pings that come faster than this are strikes; more than max_ping_strikes of them and the
-  // client is sent away (ENHANCE_YOUR_CALM).
+  // Server: pings that come faster than this are strikes; more than max_ping_strikes of them and
+  // the client is sent away (ENHANCE_YOUR_CALM).
   std::chrono::milliseconds min_ping_interval{300'000};
   int max_ping_strikes = 2;
 };
@@ -96,7 +96,8 @@ struct Grpc {
   // endpoint()) or "unix:/path". Client: any gRPC target: "host:port", "dns:///host:port",
   // "ipv4:1.2.3.4:50051,1.2.3.5:50051", "unix:/path", "xds:///name".
   std::string address = {};
-  // Server: threads, each with a completion queue of its own; calls stay on one. Zero: one per core.
+  // Server: threads, each with a completion queue of its own; calls stay on one. Zero: one per
+  // core.
   std::size_t threads = 0;
   // None: plain text.
   std::optional<GrpcTls> tls = {};
@@ -104,7 +105,8 @@ struct Grpc {
   // Messages, in bytes, after decompression. Larger: RESOURCE_EXHAUSTED, for that call alone.
   std::size_t max_receive_bytes = std::size_t{4} << 20;
   std::size_t max_send_bytes = std::size_t{64} << 20;
-  // Sum of all metadata of a call, as HTTP/2 counts it (key + value + 32 each). Above: that call gets
+  // Sum of all metadata of a call, as HTTP/2 counts it (key + value + 32 each). Above: that call
+  // gets
   // RESOURCE_EXHAUSTED, counted and logged; above twice that: the HTTP/2 layer refuses it unread.
   std::size_t max_metadata_bytes = std::size_t{8} << 10;
 

@@ -1,12 +1,14 @@
 // InProcess: calls between the modules, or the applications, of one process.
 //
-//   module.Import(ClientsModule::Register(Client<pay::v1::PaymentsClient>(InProcess{})));  // ourselves
+//   module.Import(ClientsModule::Register(Client<pay::v1::PaymentsClient>(InProcess{})));  //
+//       ourselves
 //
 //   payments.Listen(InProcess{.name = "payments"});                  // one application
 //   Client<pay::v1::PaymentsClient>(InProcess{.name = "payments"});  // another one's client of it
 //
-// The same semantics as over a network (see rookery/rpc/local_channel.h), at the cost of a few function
-// calls: the way to run as one process what is written as several, in tests or in production.
+// The same semantics as over a network (see rookery/rpc/local_channel.h), at the cost of a few
+// function calls: the way to run as one process what is written as several, in tests or in
+// production.
 #ifndef ROOKERY_TRANSPORTS_INPROC_H_
 #define ROOKERY_TRANSPORTS_INPROC_H_
 
@@ -21,10 +23,10 @@ namespace rookery {
 
 // Options of both sides.
 //
-// A name is published for the whole process from Start() until the drain begins; one application at a
-// time may have it. A client finds it at each call, so the order in which applications start does not
-// matter, and one that is started anew is found again; while there is none, calls fail with UNAVAILABLE,
-// or wait with CallOptions::wait_for_ready.
+// A name is published for the whole process from Start() until the drain begins; one application at
+// a time may have it. A client finds it at each call, so the order in which applications start does
+// not matter, and one that is started anew is found again; while there is none, calls fail with
+// UNAVAILABLE, or wait with CallOptions::wait_for_ready.
 struct InProcess {
   // For Listen: required. For a client: empty means the application that the client is part of.
   std::string name = {};
