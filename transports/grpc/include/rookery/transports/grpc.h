@@ -32,7 +32,7 @@ class TransportHost;
 struct GrpcTls {
   enum class ClientAuth : std::uint8_t {
     kNone,     // clients are not asked for a certificate
-    kRequest,  // one that is shown must be good; none is fine: Peer::authenticated says which it was
+    kRequest,  // one that is shown must be good; none is fine: see Peer::authenticated
     kRequire,  // mTLS: no good certificate, no connection
   };
 
