@@ -87,7 +87,10 @@ struct AsioLoop::WakeHandler {
 AsioLoop::AsioLoop(std::string name)
     : name_(std::move(name)), io_(1), work_(io_.get_executor()), timer_(io_) {}
 
-AsioLoop::~AsioLoop() { fds_.reset(); }
+AsioLoop::~AsioLoop() {
+  AwaitPosters();
+  fds_.reset();
+}
 
 void AsioLoop::Run() {
   EnterThread();
@@ -144,7 +147,10 @@ void AsioLoop::OnTimer() {
 // ---- SyncLoop
 // -----------------------------------------------------------------------------------
 
-SyncLoop::~SyncLoop() { fds_.reset(); }
+SyncLoop::~SyncLoop() {
+  AwaitPosters();
+  fds_.reset();
+}
 
 boost::asio::io_context& SyncLoop::io() {
   if (io_ == nullptr) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "rookery/runtime/context.h"
@@ -42,7 +43,17 @@ void LoopBase::Post(LoopWork* work) noexcept {
   } while (!inbox_.compare_exchange_weak(head, work, std::memory_order_acq_rel,
                                          std::memory_order_relaxed));
   // Whoever found the inbox empty has asked already, and has not been heard yet.
-  if (head == nullptr) RequestWake();
+  if (head == nullptr) {
+    RequestWake();
+    posters_through_.fetch_add(1, std::memory_order_release);
+  }
+}
+
+void LoopBase::AwaitPosters() noexcept {
+  if (inbox_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) ++batches_taken_;
+  while (posters_through_.load(std::memory_order_acquire) != batches_taken_) {
+    std::this_thread::yield();
+  }
 }
 
 void LoopBase::Arm(LoopTimer* timer, Deadline when) noexcept {
@@ -65,6 +76,7 @@ void LoopBase::RunPosted() noexcept {
   LoopWork* first = std::exchange(local_head_, nullptr);
   if (inbox_.load(std::memory_order_relaxed) != nullptr) {
     LoopWork* posted = inbox_.exchange(nullptr, std::memory_order_acq_rel);
+    ++batches_taken_;
     LoopWork* in_order = nullptr;
     while (posted != nullptr) {
       LoopWork* const next = posted->next_work;

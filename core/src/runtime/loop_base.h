@@ -10,6 +10,7 @@
 //       }
 //       LeaveThread();
 //     }
+//     ~MyLoop() override { AwaitPosters(); }
 //     void Wake() noexcept override { ... }                  // ends WaitForEvents; any thread
 //   };
 #ifndef ROOKERY_SRC_RUNTIME_LOOP_BASE_H_
@@ -119,13 +120,21 @@ class LoopBase : public Loop {
     if (!wake_requested_.exchange(true, std::memory_order_acq_rel)) Wake();
   }
 
+  // Work may run, and end the loop, while the thread that posted it is still on its way into Wake().
+  // Every derived destructor calls this first: it returns once no poster has the loop in its hands.
+  void AwaitPosters() noexcept;
+
  private:
   // Posts of other threads, latest first.
   alignas(64) std::atomic<LoopWork*> inbox_{nullptr};
   std::atomic<bool> wake_requested_{false};
+  // Only the thread that finds the inbox empty touches the loop after its post, and counts when it is
+  // through: once for each batch that the loop takes.
+  std::atomic<std::uint64_t> posters_through_{0};
   // Posts of the loop's own thread, and those taken from the inbox.
   alignas(64) LoopWork* local_head_ = nullptr;
   LoopWork* local_tail_ = nullptr;
+  std::uint64_t batches_taken_ = 0;
   bool in_turn_ = false;  // RunPosted is under way, and looks again by itself
   TimerQueue timers_;
   LoopPulse* pulse_ = nullptr;

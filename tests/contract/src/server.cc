@@ -122,7 +122,7 @@ Task<Seen> ContractController::Look(CallContext& call, const LookRequest& reques
   if (request.hops() > 0) {
     LookRequest onward;
     onward.set_hops(request.hops() - 1);
-    Seen next = co_await probe_.next->Look(onward);
+    Seen next = co_await probe_.next().Look(onward);
     *seen.mutable_next() = std::move(next);
   }
   co_return seen;
@@ -143,7 +143,7 @@ Task<Payload> ContractController::Hold(CallContext& call, const HoldRequest& req
   if (request.hops() > 0) {
     HoldRequest onward = request;
     onward.set_hops(request.hops() - 1);
-    absl::StatusOr<Payload> reply = co_await AsStatusOr(probe_.next->Hold(onward));
+    absl::StatusOr<Payload> reply = co_await AsStatusOr(probe_.next().Hold(onward));
     if (!reply.ok()) probe_.NoteReason(reply.status());
     co_return reply;
   }

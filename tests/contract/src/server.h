@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contract.rookery.h"
@@ -43,7 +44,16 @@ struct Probe {
   Event release;                   // lets Hold go on
   Event gate;                      // lets Sum go on after a number below zero
   Event after;                     // lets the work go on that Leave started
-  std::unique_ptr<ContractClient> next;
+
+  // The node that handlers call next; only while no handler is about to.
+  void set_next(std::unique_ptr<ContractClient> client) {
+    const std::scoped_lock lock(mutex_);
+    next_ = std::move(client);
+  }
+  ContractClient& next() const {
+    const std::scoped_lock lock(mutex_);
+    return *next_;
+  }
 
   void Note(std::string text) {
     const std::scoped_lock lock(mutex_);
@@ -64,6 +74,7 @@ struct Probe {
 
  private:
   mutable std::mutex mutex_;
+  std::unique_ptr<ContractClient> next_;
   std::vector<std::string> notes_;
   absl::Status reason_;
 };

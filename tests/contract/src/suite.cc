@@ -93,13 +93,14 @@ Node::~Node() {
   probe_->after.Set();
   app_->Close();
   caller_->Close();
-  probe_->next.reset();  // a channel goes before the application that lent it its loops
+  probe_->set_next(nullptr);  // a channel goes before the application that lent it its loops
 }
 
 std::shared_ptr<Channel> Node::Connect() { return transport_.connect(endpoint_, caller_->host()); }
 
 void Node::CallNext(Node& next) {
-  probe_->next = std::make_unique<ContractClient>(transport_.connect(next.endpoint_, app_->host()));
+  probe_->set_next(
+      std::make_unique<ContractClient>(transport_.connect(next.endpoint_, app_->host())));
 }
 
 void Node::ExpectHealthy(Where where) {

@@ -361,5 +361,37 @@ TEST(Watchdog, NamesWhoHoldsALoop) {
                                               "nest-0 /shop.v1.Orders/Place"}));
 }
 
+// Work may end the loop's life while the thread that posted it is still inside Post.
+TEST(SyncLoop, OutlivesTheThreadThatPostedItsLastWork) {
+  struct Last final : LoopWork {
+    Last() noexcept
+        : LoopWork([](LoopWork* self) noexcept { static_cast<Last*>(self)->done = true; }) {}
+    bool done = false;
+  };
+  struct Round {
+    internal::SyncLoop loop;
+    Last last;
+  };
+  constexpr int kRounds = 5000;
+  std::atomic<Round*> posted{nullptr};
+  std::thread poster([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      Round* round = nullptr;
+      while ((round = posted.exchange(nullptr, std::memory_order_acq_rel)) == nullptr) {
+        std::this_thread::yield();
+      }
+      round->loop.Post(&round->last);
+    }
+  });
+  for (int i = 0; i < kRounds; ++i) {
+    auto round = std::make_unique<Round>();
+    round->loop.Enter();
+    posted.store(round.get(), std::memory_order_release);
+    round->loop.RunUntil(round->last.done);
+    round->loop.Leave();
+  }
+  poster.join();
+}
+
 }  // namespace
 }  // namespace rookery

@@ -28,6 +28,7 @@ CqLoop::CqLoop(std::function<LoopPool&()> fd_loops)
 
 CqLoop::~CqLoop() {
   Close();
+  AwaitPosters();
   // Never run: what was shut down still has to be drained.
   while (grpc_completion_queue_next(queue_, gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr).type !=
          GRPC_QUEUE_SHUTDOWN) {
