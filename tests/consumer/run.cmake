@@ -62,3 +62,7 @@ if(NOT result EQUAL 0 OR NOT output STREQUAL "Hello, Ada, over inproc\nHello, Ad
   message(FATAL_ERROR "the program ended with ${result} and printed:\n${output}\n${log}")
 endif()
 message(STATUS "run: ok")
+
+if(WAY STREQUAL "install")
+  run("prove a transport" "${WORK_DIR}/build/proof" --case=unary* --case=deadline-*)
+endif()

@@ -8,6 +8,7 @@ function(expect code)
 endfunction()
 
 expect(0 --list)
+expect(0 --help)
 expect(2 --case=no-such-case)
 expect(2 --transport=carrier-pigeon)
 expect(2 --what)

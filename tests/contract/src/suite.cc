@@ -133,7 +133,13 @@ struct Arguments {
   int repeat = 1;
   std::string json;
   bool list = false;
+  bool help = false;
 };
+
+constexpr char kUsage[] =
+    "Options: --transport=NAME (all), --case=NAME (all; may be repeated, and end in *), "
+    "--repeat=N,\n"
+    "         --json=PATH, --list, --help\n";
 
 std::optional<Arguments> Parse(int argc, char** argv) {
   Arguments arguments;
@@ -153,9 +159,10 @@ std::optional<Arguments> Parse(int argc, char** argv) {
       arguments.json = value;
     } else if (argument == "--list") {
       arguments.list = true;
+    } else if (argument == "--help") {
+      arguments.help = true;
     } else {
-      std::cerr << "contract: what is \"" << argument
-                << "\"? Known: --transport=NAME --case=NAME --repeat=N --json=PATH --list\n";
+      std::cerr << "contract: what is \"" << argument << "\"?\n" << kUsage;
       return std::nullopt;
     }
   }
@@ -313,6 +320,10 @@ int Main(int argc, char** argv, const std::vector<Transport>& transports) {
   const std::optional<Arguments> arguments = Parse(argc, argv);
   if (!arguments) return 2;
   const std::vector<Case> cases = AllCases();
+  if (arguments->help) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
   if (arguments->list) {
     for (const Case& one : cases) std::printf("%s\n", one.name);
     return 0;

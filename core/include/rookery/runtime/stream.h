@@ -122,7 +122,7 @@ template <class T>
 class [[nodiscard]] Stream final {
  public:
   static_assert(std::is_object_v<T> && !std::is_const_v<T>,
-                "Stream<T>: T must be a plain object type");
+                "rookery: Stream<T>: T must be a plain object type");
   using promise_type = internal::StreamPromise<T>;
   using value_type = T;
 

@@ -102,9 +102,13 @@ class TaskPromiseBase : public FrameBase {
   template <class A>
   decltype(auto) await_transform(A&& awaitable) {
     using Plain = std::remove_cvref_t<A>;
-    static_assert(!IsTask<Plain>::value || !std::is_lvalue_reference_v<A>,
-                  "a Task is awaited once, as an rvalue: write co_await std::move(task)");
-    if constexpr (Native<A> && requires { std::forward<A>(awaitable).operator co_await(); }) {
+    constexpr bool kSpent = IsTask<Plain>::value && std::is_lvalue_reference_v<A>;
+    static_assert(!kSpent,
+                  "rookery: a Task is awaited once, as an rvalue: write co_await std::move(task)");
+    if constexpr (kSpent) {
+      return std::suspend_never();
+    } else if constexpr (Native<A> &&
+                         requires { std::forward<A>(awaitable).operator co_await(); }) {
       return std::forward<A>(awaitable).operator co_await();
     } else if constexpr (Native<A>) {
       return AwaiterRef<std::remove_reference_t<A>>(&awaitable);
@@ -254,7 +258,7 @@ class TaskPromise<void> final : public TaskPromiseBase {
 template <class T>
 class [[nodiscard]] Task final : public internal::NativeAwaitable {
  public:
-  static_assert(!std::is_reference_v<T>, "Task<T&>: return a pointer instead");
+  static_assert(!std::is_reference_v<T>, "rookery: Task<T&>: return a pointer instead");
   using promise_type = internal::TaskPromise<T>;
   using value_type = T;
 
