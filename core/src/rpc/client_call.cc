@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <coroutine>
 #include <exception>
 #include <utility>
 
 #include "rookery/rpc/baggage.h"
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/trace.h"
+#include "rookery/runtime/await.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/rpc_exception.h"
+#include "rookery/runtime/sleep.h"
 #include "rookery/runtime/start.h"
 
 namespace rookery::internal {
@@ -150,10 +153,41 @@ struct StreamingCall::State {
     }
   }
 
+  // Around each operation of the pump on the stream. They end soon after the call has.
+  class Writing final {
+   public:
+    explicit Writing(State* state) noexcept : state_(*state) { state_.writing = true; }
+    Writing(const Writing&) = delete;
+    Writing& operator=(const Writing&) = delete;
+    ~Writing() {
+      state_.writing = false;
+      if (state_.finisher != nullptr) std::exchange(state_.finisher, nullptr)->WakeLater();
+    }
+
+   private:
+    State& state_;
+  };
+  class NotWriting final : public LeafAwaiter {
+   public:
+    explicit NotWriting(State* state) noexcept : state_(*state) {}
+    bool await_ready() const noexcept { return !state_.writing; }
+    void await_suspend(std::coroutine_handle<> handle) noexcept {
+      Suspend(handle);
+      state_.finisher = this;
+    }
+    void await_resume() noexcept { Resumed(); }
+
+   private:
+    State& state_;
+  };
+
   PreparedCall prepared;
   ContextRef pump_context;
   absl::Status pump_failure;  // of the user's stream of requests
   bool finished = false;
+  bool pumping = false;
+  bool writing = false;
+  NotWriting* finisher = nullptr;
   std::unique_ptr<ClientStream> stream;  // goes before the call that it refers to
 };
 
@@ -168,9 +202,10 @@ StreamingCall::StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDes
     : state_(std::make_shared<State>(std::move(channel), method, std::move(options))) {}
 
 StreamingCall::~StreamingCall() {
-  if (state_->finished) return;
+  if (std::exchange(state_->finished, true)) return;
   if (state_->stream != nullptr) {
     state_->stream->Cancel(absl::CancelledError("the caller dropped the stream"));
+    if (!state_->writing) state_->stream.reset();
   }
   state_->StopPump();
 }
@@ -202,9 +237,11 @@ void StreamingCall::Pump(Response requests) {
   pump->state = state_;
   pump->task.emplace(RunPump(state_.get(), std::move(requests)));
   Task<void>& task = *pump->task;
+  state_->pumping = true;
   Start(task, state_->pump_context.get(), pump.release(),
         [](void* self, TaskPromise<void>& done) noexcept {
           const std::unique_ptr<PumpState> ended(static_cast<PumpState*>(self));
+          ended->state->pumping = false;
           if (done.outcome() == Outcome::kValue || ended->state->finished) return;
           // The transport's own failure to write, which the reading side meets, too.
           ended->state->stream->Cancel(done.outcome() == Outcome::kStatus
@@ -222,13 +259,13 @@ Task<void> StreamingCall::RunPump(State* state, Response requests) {
     } catch (...) {
       failure = StatusFromException(std::current_exception());
     }
+    if (state->finished) break;
     if (!failure.ok()) {
-      if (!state->finished) {
-        state->pump_failure = failure;
-        state->stream->Cancel(std::move(failure));
-      }
+      state->pump_failure = failure;
+      state->stream->Cancel(std::move(failure));
       break;
     }
+    const State::Writing writing(state);
     if (message == nullptr) {
       Task<void> done = state->stream->WritesDone();
       co_await std::move(done);
@@ -236,7 +273,7 @@ Task<void> StreamingCall::RunPump(State* state, Response requests) {
     }
     Task<bool> write = state->stream->WriteMoved(*message);
     const bool written = co_await std::move(write);
-    if (!written) break;
+    if (!written || state->finished) break;
   }
 }
 
@@ -254,8 +291,15 @@ Task<absl::Status> StreamingCall::FinishState(std::shared_ptr<State> state) {
     status = co_await std::move(finish);
   }
   state->finished = true;
-  if (!state->pump_failure.ok()) status = std::move(state->pump_failure);
   state->StopPump();
+  // Nothing of a call that is over shall go on behind the caller's back: what the pump sends ends now,
+  // and a producer that hears of cancellation has its turn to leave. One that is deaf is left alone:
+  // it must not hold up the answer.
+  State::NotWriting not_writing(state.get());
+  co_await not_writing;
+  if (state->pumping) co_await Yield();
+  state->stream.reset();
+  if (!state->pump_failure.ok()) status = std::move(state->pump_failure);
   state->prepared.FillInfo();
   co_return std::move(status);
 }

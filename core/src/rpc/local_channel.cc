@@ -658,6 +658,7 @@ std::size_t LocalEndpoint::Drain(Deadline deadline) noexcept {
     // Callers elsewhere that have just been told: they come once more to our loops for the status.
     std::unique_lock lock(mutex_);
     (void)idle_.wait_for(lock, std::chrono::seconds(1), [this] { return away_.load() == 0; });
+    gone_ = true;
   }
   return left.size();
 }
@@ -725,6 +726,15 @@ class HomeTicket final {
   ~HomeTicket() { Release(); }
 
   [[nodiscard]] Loop* home() const noexcept { return home_; }
+  // Calls fn(home), which may post there; not if the host has let its loops go, after the grace of
+  // its drain.
+  template <class Fn>
+  bool AtHome(Fn fn) const {
+    const std::scoped_lock lock(endpoint_->mutex_);
+    if (endpoint_->gone_) return false;
+    fn(*home_);
+    return true;
+  }
 
  private:
   void Release() noexcept {
@@ -794,29 +804,38 @@ class AwayStream final : public ClientStream {
     on_cancel_.Disarm();
     Cancel(absl::CancelledError("the caller dropped the stream"));
     // It goes where it was opened, after the operations that are under way there.
-    home().Post([state = std::move(state_)]() mutable { state->stream.reset(); });
+    ticket_.AtHome([this](Loop& home) {
+      home.Post([state = std::move(state_)]() mutable { state->stream.reset(); });
+    });
   }
 
   Task<bool> Write(const Message& message) override {
-    JoinHandle<bool> written =
-        SpawnOn(home(), WriteThere(state_, &const_cast<Message&>(message), /*may_move=*/false));
-    co_return co_await std::move(written);
+    std::optional<JoinHandle<bool>> written =
+        AtHome<bool>(WriteThere(state_, &const_cast<Message&>(message), /*may_move=*/false));
+    if (!written) co_return false;
+    co_return co_await *std::move(written);
   }
   Task<bool> WriteMoved(Message& message) override {
-    JoinHandle<bool> written = SpawnOn(home(), WriteThere(state_, &message, /*may_move=*/true));
-    co_return co_await std::move(written);
+    std::optional<JoinHandle<bool>> written =
+        AtHome<bool>(WriteThere(state_, &message, /*may_move=*/true));
+    if (!written) co_return false;
+    co_return co_await *std::move(written);
   }
   Task<void> WritesDone() override {
-    JoinHandle<void> done = SpawnOn(home(), WritesDoneThere(state_));
-    co_await std::move(done);
+    std::optional<JoinHandle<void>> done = AtHome<void>(WritesDoneThere(state_));
+    if (done) co_await *std::move(done);
   }
   Task<bool> Read(Message& into) override {
-    JoinHandle<bool> read = SpawnOn(home(), ReadThere(state_, &into));
-    co_return co_await std::move(read);
+    std::optional<JoinHandle<bool>> read = AtHome<bool>(ReadThere(state_, &into));
+    if (!read) co_return false;
+    co_return co_await *std::move(read);
   }
   Task<absl::Status> Finish() override {
-    JoinHandle<absl::Status> finish = SpawnOn(home(), FinishThere(state_));
-    absl::Status status = co_await std::move(finish);
+    std::optional<JoinHandle<absl::Status>> finish = AtHome<absl::Status>(FinishThere(state_));
+    if (!finish) {
+      co_return absl::UnavailableError(absl::StrCat(state_->endpoint->address(), " has shut down"));
+    }
+    absl::Status status = co_await *std::move(finish);
     outgoing_.headers = std::move(state_->call.headers);
     outgoing_.trailers = std::move(state_->call.trailers);
     outgoing_.peer = std::move(state_->call.peer);
@@ -865,7 +884,12 @@ class AwayStream final : public ClientStream {
     absl::Status status = co_await std::move(finish);
     co_return status;
   }
-  [[nodiscard]] Loop& home() const noexcept { return *ticket_.home(); }
+  template <class T>
+  std::optional<JoinHandle<T>> AtHome(Task<T> task) {
+    std::optional<JoinHandle<T>> handle;
+    ticket_.AtHome([&](Loop& home) { handle.emplace(SpawnOn(home, std::move(task))); });
+    return handle;
+  }
 
   const HomeTicket ticket_;
   OutgoingCall& outgoing_;

@@ -51,7 +51,7 @@ void LoopBase::Post(LoopWork* work) noexcept {
 
 void LoopBase::AwaitPosters() noexcept {
   if (inbox_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) ++batches_taken_;
-  while (posters_through_.load(std::memory_order_acquire) != batches_taken_) {
+  while (posters_through_.load(std::memory_order_acquire) < batches_taken_) {
     std::this_thread::yield();
   }
 }

@@ -1,5 +1,6 @@
 // The streaming kinds: order, ends, failures, backpressure, and readers that go away.
 #include <atomic>
+#include <thread>
 
 #include "rookery/runtime/queue.h"
 #include "rookery/runtime/sleep.h"
@@ -324,6 +325,53 @@ void StreamHandlerLeaves(const Transport& transport) {
   node.ExpectHealthy();
 }
 
+// Counts the frames of request streams that are alive.
+class Alive final {
+ public:
+  explicit Alive(std::atomic<int>& count) : count_(count) { count_.fetch_add(1); }
+  Alive(const Alive&) = delete;
+  Alive& operator=(const Alive&) = delete;
+  ~Alive() { count_.fetch_sub(1); }
+
+ private:
+  std::atomic<int>& count_;
+};
+Stream<Number> Counted(std::int64_t first, int count, std::atomic<int>& alive) {
+  const Alive here(alive);
+  for (int i = 0; i < count; ++i) {
+    Number number = NumberOf(first + i);
+    co_yield std::move(number);
+  }
+}
+
+// Nothing of a call that is over goes on behind the caller's back, who may be gone for good.
+void StreamCallersEnd(const Transport& transport) {
+  Node node(transport);
+  std::atomic<int> alive{0};
+  std::atomic<int> left_behind{0};
+  std::atomic<int> failed{0};
+  for (int i = 0; i < 100; ++i) {
+    std::thread caller([&] {
+      auto tally = [&]() -> Task<void> {
+        Stream<Number> replies = node.client().Tally(Counted(0, 3, alive));
+        for (;;) {
+          std::optional<Number> reply = co_await replies.Next();
+          if (!reply) break;
+        }
+      };
+      if (!SyncWaitStatus(tally()).ok()) failed.fetch_add(1);
+      // Hears the first, and answers although there are more to come.
+      if (!SyncWaitStatus(node.client().Sum(Counted(-2, 1000, alive))).ok()) failed.fetch_add(1);
+      if (alive.load() != 0) left_behind.fetch_add(1);
+    });
+    caller.join();
+  }
+  ExpectEqual(failed.load(), 0, "calls that failed");
+  ExpectEqual(left_behind.load(), 0, "callers who left a stream of requests behind");
+  node.ExpectIdle();
+  node.ExpectHealthy();
+}
+
 Task<std::int64_t> ReadLane(ContractClient& client, int streams) {
   std::int64_t right = 0;
   for (int i = 0; i < streams; ++i) {
@@ -356,6 +404,7 @@ constexpr Case kCases[] = {
     {"stream-reader-leaves", StreamReaderLeaves},
     {"stream-cancelled", StreamCancelled},
     {"stream-handler-leaves", StreamHandlerLeaves},
+    {"stream-callers-end", StreamCallersEnd},
     {"streams-interleaved", StreamsInterleaved},
 };
 

@@ -73,7 +73,7 @@ class ClientCall final {
 };
 
 // A streaming call. Its destructor cancels a call that has not ended; a pump that is still running
-// is cancelled and ends by itself.
+// is cancelled and ends by itself, when the caller's thread comes to it.
 class StreamingCall final {
  public:
   StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
@@ -89,7 +89,8 @@ class StreamingCall final {
   void Pump(Response requests);
   // The next reply; false at the end.
   [[nodiscard]] Task<bool> Read(google::protobuf::Message& into);
-  // After the end: stops the pump, fills in CallInfo, and says how the call ended.
+  // After the end: stops the pump and waits for it, unless its stream of requests waits for something
+  // that cannot be cancelled; fills in CallInfo, and says how the call ended.
   [[nodiscard]] Task<absl::Status> Finish();
 
  private:

@@ -101,6 +101,7 @@ class LocalEndpoint final {
   std::array<std::atomic<const Handler*>, 64> lately_found_{};
   std::mutex mutex_;
   std::condition_variable idle_;
+  bool gone_ = false;                     // no more callers on the host's loops; guarded by mutex_
   internal::LocalCall* calls_ = nullptr;  // those that have suspended; guarded by mutex_
 };
 
