@@ -86,11 +86,12 @@ def node_folder(work):
             file.write('{"private": true}\n')
         try:
             done = subprocess.run(
-                ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts",
+                ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1",
+                 "--fetch-timeout=30000",
                  "@grpc/grpc-js@1", "@grpc/proto-loader@0"],
-                cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+                cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=90)
         except subprocess.TimeoutExpired:
-            raise Skip("the npm registry did not answer within 120 s")
+            raise Skip("the npm registry did not answer within 90 s")
         if done.returncode != 0:
             raise Skip("npm could not install @grpc/grpc-js: " + done.stdout.strip()[-300:])
     return folder
@@ -123,15 +124,17 @@ def main():
         foreign = ["node", os.path.join(HERE, "peers", "interop.mjs")]
         foreign_protos = ["--protos", PROTO_DIR]
 
-    failed = 0
+    failures = []
     passed = 0
 
     def report(direction, case, ok, output):
-        nonlocal failed, passed
+        nonlocal passed
         passed += ok
-        failed += not ok
-        print(f"{'pass' if ok else 'FAIL'}  {direction:<28} {case}" +
-              ("" if ok else "\n      " + output.replace("\n", "\n      ")), flush=True)
+        line = f"{'pass' if ok else 'FAIL'}  {direction:<28} {case}"
+        if not ok:
+            line += "\n      " + output.replace("\n", "\n      ")
+            failures.append(line)
+        print(line, flush=True)
 
     # Their client (ours, for `self`), our server.
     with serving([arguments.server, "--port=0"]) as port:
@@ -158,8 +161,11 @@ def main():
                 command = [arguments.client, "--server_host=127.0.0.1",
                            f"--server_port={port}", f"--test_case={case}"]
                 report(f"our client, {peer} server", case, *run_case(command))
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    # Once more at the end, where a log that is cut short still has them.
+    for line in failures:
+        print(line)
+    print(f"{passed} passed, {len(failures)} failed")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
