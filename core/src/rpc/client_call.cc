@@ -292,9 +292,9 @@ Task<absl::Status> StreamingCall::FinishState(std::shared_ptr<State> state) {
   }
   state->finished = true;
   state->StopPump();
-  // Nothing of a call that is over shall go on behind the caller's back: what the pump sends ends now,
-  // and a producer that hears of cancellation has its turn to leave. One that is deaf is left alone:
-  // it must not hold up the answer.
+  // Nothing of a call that is over shall go on behind the caller's back: what the pump sends ends
+  // now, and a producer that hears of cancellation has its turn to leave. One that is deaf is left
+  // alone: it must not hold up the answer.
   State::NotWriting not_writing(state.get());
   co_await not_writing;
   if (state->pumping) co_await Yield();

@@ -89,8 +89,8 @@ class StreamingCall final {
   void Pump(Response requests);
   // The next reply; false at the end.
   [[nodiscard]] Task<bool> Read(google::protobuf::Message& into);
-  // After the end: stops the pump and waits for it, unless its stream of requests waits for something
-  // that cannot be cancelled; fills in CallInfo, and says how the call ended.
+  // After the end: stops the pump and waits for it, unless its stream of requests waits for
+  // something that cannot be cancelled; fills in CallInfo, and says how the call ended.
   [[nodiscard]] Task<absl::Status> Finish();
 
  private:
