@@ -120,16 +120,17 @@ class LoopBase : public Loop {
     if (!wake_requested_.exchange(true, std::memory_order_acq_rel)) Wake();
   }
 
-  // Work may run, and end the loop, while the thread that posted it is still on its way into Wake().
-  // Every derived destructor calls this first: it returns once no poster has the loop in its hands.
+  // Work may run, and end the loop, while the thread that posted it is still on its way into
+  // Wake(). Every derived destructor calls this first: it returns once no poster has the loop in
+  // its hands.
   void AwaitPosters() noexcept;
 
  private:
   // Posts of other threads, latest first.
   alignas(64) std::atomic<LoopWork*> inbox_{nullptr};
   std::atomic<bool> wake_requested_{false};
-  // Only the thread that finds the inbox empty touches the loop after its post, and counts when it is
-  // through: once for each batch that the loop takes.
+  // Only the thread that finds the inbox empty touches the loop after its post, and counts when it
+  // is through: once for each batch that the loop takes.
   std::atomic<std::uint64_t> posters_through_{0};
   // Posts of the loop's own thread, and those taken from the inbox.
   alignas(64) LoopWork* local_head_ = nullptr;
