@@ -512,6 +512,28 @@ TEST(GrpcTest, ServesOnAUnixSocket) {
   EXPECT_TRUE(Say(client, Text("x")).ok());
 }
 
+TEST(GrpcTest, ListensOnAddressesOfEveryKind) {
+  for (const char* address : {"0.0.0.0:0", "[::]:0", "localhost:0", "127.0.0.1:0"}) {
+    EchoNode node;
+    Grpc options;
+    options.address = address;
+    ASSERT_TRUE(node.Start(options).ok()) << address;
+    Grpc to;
+    to.address = absl::StrCat("127.0.0.1:", node.port());
+    EchoClient client(node.Connect(to));
+    const absl::StatusOr<EchoReply> reply = SyncWaitStatus(client.Say(Text("hello")));
+    EXPECT_TRUE(reply.ok()) << address << ": " << reply.status();
+    EXPECT_THAT(node.controller->peer().address, ::testing::StartsWith("ipv4:127.0.0.1:"))
+        << address;
+  }
+  Grpc options;
+  options.address = "no-such-host.invalid:50051";
+  EchoNode lost;
+  const absl::Status status = lost.Start(options);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the host is not known"));
+}
+
 TEST(GrpcTest, PoolsConnections) {
   EchoNode node;
   ASSERT_TRUE(node.Start({}).ok());

@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "node.h"
@@ -158,6 +159,8 @@ TEST_F(HostileTest, MetadataTooLarge) {
   // The HTTP/2 layer's, which may close the connection as well.
   EXPECT_THAT(say(100'000), ::testing::AnyOf(absl::StatusCode::kResourceExhausted,
                                              absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(Eventually([&] { return Rejected(node) >= 2; }));
+  EXPECT_TRUE(log_->Contains("metadata size exceeds limit"));
   EXPECT_TRUE(Eventually([&] { return say(100) == absl::StatusCode::kOk; }));
 }
 
@@ -199,9 +202,55 @@ TEST_F(HostileTest, GarbageOnThePort) {
   ASSERT_TRUE(node.Start({}).ok());
   EXPECT_TRUE(SendsAndIsClosed(node.port(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
   EXPECT_TRUE(SendsAndIsClosed(node.port(), std::string(100'000, '\xa5')));
+  EXPECT_TRUE(SendsAndIsClosed(node.port(),
+                               "P"  // right so far, then not
+                               "OST"));
+  EXPECT_TRUE(SendsAndIsClosed(node.port(), std::string("\x16\x03\x01\x02\0\x01", 6)));
   // The preface is right, the frame after it claims 16 MiB of SETTINGS.
   EXPECT_TRUE(SendsAndIsClosed(
       node.port(), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x04\0\0\0\0\0", 33)));
+  EXPECT_TRUE(Eventually([&] { return Rejected(node) == 5; })) << Rejected(node);
+  EXPECT_TRUE(log_->Contains("speaks HTTP/1, gRPC takes HTTP/2: \\\"GET / HTTP/1.1"));
+  EXPECT_TRUE(log_->Contains("sent what is no HTTP/2"));
+  EXPECT_TRUE(log_->Contains("speaks TLS to a port without"));
+  EXPECT_TRUE(log_->Contains("no SETTINGS frame"));
+  EXPECT_TRUE(log_->Contains("127.0.0.1:"));
+  ExpectStillServes(node);
+  EXPECT_EQ(Rejected(node), 5u);
+}
+
+// Who says nothing, or stops in the middle of the first bytes, is shown out after a while; checks of
+// the port that leave by themselves are not worth a word.
+TEST_F(HostileTest, SilenceOnThePort) {
+  EchoNode node;
+  Grpc options;
+  options.handshake_timeout = std::chrono::milliseconds(300);
+  ASSERT_TRUE(node.Start(options).ok());
+  ::close(Dial(node.port()));
+  EXPECT_TRUE(SendsAndIsClosed(node.port(), ""));
+  EXPECT_TRUE(SendsAndIsClosed(node.port(), "PRI * HTT"));
+  EXPECT_TRUE(Eventually([&] { return Rejected(node) == 2; })) << Rejected(node);
+  EXPECT_TRUE(log_->Contains("until the handshake's timeout"));
+  // Leaves in the middle.
+  const int fd = Dial(node.port());
+  ASSERT_EQ(::send(fd, "PRI", 3, MSG_NOSIGNAL), 3);
+  ::shutdown(fd, SHUT_WR);
+  EXPECT_TRUE(Eventually([&] { return Rejected(node) == 3; })) << Rejected(node);
+  ::close(fd);
+  ExpectStillServes(node);
+}
+
+// More connections than are held at the door: the others wait in the system's queue.
+TEST_F(HostileTest, CrowdThatSaysNothing) {
+  EchoNode node;
+  Grpc options;
+  options.handshake_timeout = std::chrono::milliseconds(500);
+  ASSERT_TRUE(node.Start(options).ok());
+  std::vector<int> crowd;
+  for (int i = 0; i < 300; ++i) crowd.push_back(Dial(node.port()));
+  ExpectStillServes(node);
+  EXPECT_TRUE(Eventually([&] { return Rejected(node) == 300; })) << Rejected(node);
+  for (const int fd : crowd) ::close(fd);
   ExpectStillServes(node);
 }
 

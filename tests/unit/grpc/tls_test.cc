@@ -62,6 +62,11 @@ TEST_F(TlsTest, Encrypts) {
   EchoClient client(node.Connect(plain));
   EXPECT_EQ(SyncWaitStatus(client.Say(Text("x"))).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_TRUE(SendsAndIsClosed(node.port(), "GET / HTTP/1.1\r\n\r\n"));
+  EXPECT_TRUE(Eventually([&] { return node.stats.Snapshot().total_rejected() >= 2; }));
+  // The look of a handshake, and no more.
+  const std::uint64_t before = node.stats.Snapshot().total_rejected();
+  EXPECT_TRUE(SendsAndIsClosed(node.port(), std::string("\x16\x03\x01\0\x04oops", 9)));
+  EXPECT_TRUE(Eventually([&] { return node.stats.Snapshot().total_rejected() > before; }));
   EXPECT_TRUE(Say(node, Trusting()).ok());
 }
 
@@ -98,6 +103,7 @@ TEST_F(TlsTest, MutualTlsTellsWhoCalls) {
   ASSERT_TRUE(node.Start(options).ok());
 
   EXPECT_EQ(Say(node, Trusting()).code(), absl::StatusCode::kUnavailable);  // no certificate
+  EXPECT_TRUE(Eventually([&] { return node.stats.Snapshot().total_rejected() > 0; }));
   const auto call_as = [&](const Identity& identity) {
     GrpcTls tls = Trusting();
     tls.certificate = identity.certificate;

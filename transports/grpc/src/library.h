@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
+
 namespace rookery::grpc_adapter {
 
 // Hold one wherever objects of gRPC are held; the first initialises gRPC, the last shuts it down.
@@ -28,6 +30,27 @@ class LogCapture final {
 
  private:
   std::string text_;
+};
+
+// What gRPC knows of a listener's peers and tells its log alone: handshakes that failed, metadata
+// beyond its hard limit.
+class PeerFaults {
+ public:
+  // Any thread, while a PeerFaultsScope lives.
+  virtual void OnPeerFault(const absl::Status& fault) noexcept = 0;
+
+ protected:
+  PeerFaults() = default;
+  ~PeerFaults() = default;
+};
+// Sends the faults seen on this thread to `faults`; those of gRPC's own threads go there, too, if it
+// is the only one of the process.
+class PeerFaultsScope final {
+ public:
+  explicit PeerFaultsScope(PeerFaults* faults) noexcept;
+  ~PeerFaultsScope();
+  PeerFaultsScope(const PeerFaultsScope&) = delete;
+  PeerFaultsScope& operator=(const PeerFaultsScope&) = delete;
 };
 
 enum class Severity { kInfo, kWarning, kError };

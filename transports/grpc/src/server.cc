@@ -19,6 +19,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "acceptor.h"
 #include "cq_loop.h"
 #include "credentials.h"
 #include "health.h"
@@ -49,7 +50,7 @@ grpc_server_register_method_payload_handling PayloadOf(MethodKind kind) {
   return HasRequestStream(kind) ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER;
 }
 
-class GrpcServer final : public ServerTransport {
+class GrpcServer final : public ServerTransport, private PeerFaults {
  public:
   explicit GrpcServer(Grpc options) : options_(std::move(options)) {}
   ~GrpcServer() override { Stop(); }
@@ -85,7 +86,12 @@ class GrpcServer final : public ServerTransport {
     GrpcServer* const server;
   };
 
+  void OnPeerFault(const absl::Status& fault) noexcept override {
+    policy_.registry->CountRejected("grpc", "", fault);
+  }
   void AddMethod(const Handler* handler, bool internal);
+  // Puts an acceptor in front of a TCP listener, if this gRPC is one that takes connections from it.
+  void MakeAcceptor(ChannelArguments& arguments);
   MethodEntry* Find(std::string_view path) noexcept;
   absl::Status Listen();
   void PostRequests(Worker& worker);
@@ -107,6 +113,7 @@ class GrpcServer final : public ServerTransport {
   ServerCertificatesPtr certificates_;
   std::deque<MethodEntry> methods_;
   absl::flat_hash_map<std::string_view, MethodEntry*> by_path_;
+  std::unique_ptr<Acceptor> acceptor_;
   grpc_server* server_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::string endpoint_;
@@ -196,6 +203,7 @@ absl::Status GrpcServer::Start(TransportHost& host) {
     grpc_resource_quota_resize(quota, options_.max_buffer_bytes);
     arguments.SetPointer(GRPC_ARG_RESOURCE_QUOTA, quota, grpc_resource_quota_arg_vtable());
   }
+  MakeAcceptor(arguments);
   server_ = grpc_server_create(arguments.get(), nullptr);
   if (quota != nullptr) grpc_resource_quota_unref(quota);
 
@@ -218,12 +226,36 @@ absl::Status GrpcServer::Start(TransportHost& host) {
   grpc_server_start(server_);
   for (const std::unique_ptr<Worker>& worker : workers_) {
     if (listening.ok()) PostRequests(*worker);
-    worker->thread = std::thread([loop = &worker->loop->loop] { loop->Run(); });
+    worker->thread = std::thread([this, loop = &worker->loop->loop] {
+      const PeerFaultsScope faults(this);
+      loop->Run();
+    });
     const std::string thread_name = absl::StrCat("grpc-", &worker - workers_.data());
     pthread_setname_np(worker->thread.native_handle(), thread_name.c_str());
   }
-  if (!listening.ok()) Stop();
+  if (!listening.ok()) {
+    Stop();
+  } else if (acceptor_ != nullptr) {
+    acceptor_->Start();
+  }
   return listening;
+}
+
+void GrpcServer::MakeAcceptor(ChannelArguments& arguments) {
+  if (options_.address.starts_with("unix") || !Acceptor::Supported()) return;
+  Acceptor::Options options;
+  options.tls = options_.tls.has_value();
+  options.handshake_timeout = options_.handshake_timeout;
+  // As gRPC does where it listens.
+  if (options_.keepalive.time.count() > 0) options.user_timeout = options_.keepalive.timeout;
+  acceptor_ =
+      std::make_unique<Acceptor>(options, [this](const absl::Status& why) { OnPeerFault(why); });
+  static constexpr grpc_arg_pointer_vtable kBorrowed = {[](void* pointer) { return pointer; },
+                                                        [](void*) {},
+                                                        [](void* a, void* b) {
+                                                          return a < b ? -1 : a > b ? 1 : 0;
+                                                        }};
+  arguments.SetPointer(Acceptor::kTarget, acceptor_->slot(), &kBorrowed);
 }
 
 absl::Status GrpcServer::Listen() {
@@ -236,7 +268,18 @@ absl::Status GrpcServer::Listen() {
   }
   int port = 0;
   std::string cause;
-  {
+  if (acceptor_ != nullptr) {
+    // It returns nothing of use: what it has put into the slot says how it went.
+    static_cast<void>(grpc_server_add_http2_port(server_, Acceptor::kTarget, credentials));
+    const absl::StatusOr<int> bound = acceptor_->Listen(options_.address);
+    if (!bound.ok()) {
+      cause = std::string(bound.status().message());
+    } else if (!acceptor_->attached()) {
+      cause = "gRPC takes no connections from outside";
+    } else {
+      port = *bound;
+    }
+  } else {
     const LogCapture capture;
     port = grpc_server_add_http2_port(server_, options_.address.c_str(), credentials);
     cause = SystemErrorIn(capture.text());
@@ -320,6 +363,7 @@ bool GrpcServer::WaitIdle(Deadline deadline) noexcept {
 
 void GrpcServer::StopIntake() noexcept {
   if (server_ == nullptr || std::exchange(intake_stopped_, true)) return;
+  if (acceptor_ != nullptr) acceptor_->Stop();
   policy_.draining.store(true, std::memory_order_seq_cst);
   grpc_server_shutdown_and_notify(server_, workers_.front()->loop->loop.queue(),
                                   HandOver(&shutdown_tag_));
@@ -375,6 +419,7 @@ void GrpcServer::Stop() noexcept {
     if (worker->loop->active != nullptr) static_cast<void>(worker->loop.release());
   }
   workers_.clear();
+  acceptor_.reset();
   reflection_.reset();
   health_.reset();
   certificates_.reset();
