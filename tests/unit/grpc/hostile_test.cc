@@ -219,8 +219,8 @@ TEST_F(HostileTest, GarbageOnThePort) {
   EXPECT_EQ(Rejected(node), 5u);
 }
 
-// Who says nothing, or stops in the middle of the first bytes, is shown out after a while; checks of
-// the port that leave by themselves are not worth a word.
+// Who says nothing, or stops in the middle of the first bytes, is shown out after a while; checks
+// of the port that leave by themselves are not worth a word.
 TEST_F(HostileTest, SilenceOnThePort) {
   EchoNode node;
   Grpc options;

@@ -1,6 +1,6 @@
-// The front door of a TCP listener: accepts connections, looks at the first bytes of each, and gives
-// gRPC those that may be HTTP/2 (or a TLS handshake). The others are closed, logged and counted,
-// which gRPC would not tell anybody of.
+// The front door of a TCP listener: accepts connections, looks at the first bytes of each, and
+// gives gRPC those that may be HTTP/2 (or a TLS handshake). The others are closed, logged and
+// counted, which gRPC would not tell anybody of.
 //
 //   Acceptor acceptor(policy);                     // before the grpc_server is made
 //   arguments.SetPointer(Acceptor::kTarget, acceptor.slot(), ...);
@@ -11,8 +11,9 @@
 //   acceptor.Stop();                               // before the server is shut down
 //
 // gRPC takes connections from outside on listeners named "external:...", which grpc++ offers as
-// ServerBuilder::experimental().AddExternalConnectionAcceptor. Its C API has no name for it, so this
-// works with the versions whose layout is known (Supported()); with others gRPC listens by itself.
+// ServerBuilder::experimental().AddExternalConnectionAcceptor. Its C API has no name for it, so
+// this works with the versions whose layout is known (Supported()); with others gRPC listens by
+// itself. See docs/decisions/0006.
 #ifndef ROOKERY_TRANSPORTS_GRPC_SRC_ACCEPTOR_H_
 #define ROOKERY_TRANSPORTS_GRPC_SRC_ACCEPTOR_H_
 
@@ -63,8 +64,8 @@ class Acceptor final {
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor() { Stop(); }
 
-  // Binds and listens on "host:port" ("0.0.0.0" and "[::]" mean every address of both families); the
-  // port, or why not: "Address already in use".
+  // Binds and listens on "host:port" ("0.0.0.0" and "[::]" mean every address of both families);
+  // the port, or why not: "Address already in use".
   [[nodiscard]] absl::StatusOr<int> Listen(std::string_view address);
   // Where gRPC puts its side, when kTarget is added to the server.
   [[nodiscard]] void* slot() noexcept { return &handler_; }

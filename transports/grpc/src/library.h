@@ -43,8 +43,8 @@ class PeerFaults {
   PeerFaults() = default;
   ~PeerFaults() = default;
 };
-// Sends the faults seen on this thread to `faults`; those of gRPC's own threads go there, too, if it
-// is the only one of the process.
+// Sends the faults seen on this thread to `faults`; those of gRPC's own threads go there, too, if
+// it is the only one of the process.
 class PeerFaultsScope final {
  public:
   explicit PeerFaultsScope(PeerFaults* faults) noexcept;

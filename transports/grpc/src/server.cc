@@ -90,7 +90,7 @@ class GrpcServer final : public ServerTransport, private PeerFaults {
     policy_.registry->CountRejected("grpc", "", fault);
   }
   void AddMethod(const Handler* handler, bool internal);
-  // Puts an acceptor in front of a TCP listener, if this gRPC is one that takes connections from it.
+  // Puts an acceptor in front of a TCP listener, if this gRPC takes connections from it.
   void MakeAcceptor(ChannelArguments& arguments);
   MethodEntry* Find(std::string_view path) noexcept;
   absl::Status Listen();
