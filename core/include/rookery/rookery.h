@@ -12,10 +12,18 @@
 
 // IWYU pragma: begin_exports
 #include "rookery/app/application.h"
+#include "rookery/di/all.h"
+#include "rookery/di/durable.h"
 #include "rookery/di/inject.h"
+#include "rookery/di/lazy.h"
+#include "rookery/di/proxy.h"
+#include "rookery/di/resolution_error.h"
+#include "rookery/di/scope.h"
 #include "rookery/di/token.h"
 #include "rookery/module/dynamic_module.h"
+#include "rookery/module/lazy_module_loader.h"
 #include "rookery/module/module_builder.h"
+#include "rookery/module/module_ref.h"
 #include "rookery/pipeline/controller_builder.h"
 #include "rookery/pipeline/exception_filter.h"
 #include "rookery/pipeline/execution_context.h"

@@ -10,7 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "app/application_impl.h"
 #include "app/signals.h"
+#include "rookery/module/lazy_module_loader.h"
 #include "rookery/pipeline/reflector.h"
+#include "rookery/rpc/call_context.h"
 #include "rookery/runtime/rpc_exception.h"
 
 namespace rookery {
@@ -35,6 +37,19 @@ class NoHandlers final : public HandlerRegistry {
   void CountRejected(std::string_view, std::string_view,
                      const absl::Status&) const noexcept override {}
 };
+// What request-scoped and per-loop providers may ask for: Nest's REQUEST, and the loop itself.
+// Neither is the container's to keep.
+absl::StatusOr<std::shared_ptr<CallContext>> CurrentCall() {
+  CallContext* const call = CallContext::Current();
+  if (call == nullptr) {
+    return absl::FailedPreconditionError("CallContext was asked for where no call runs");
+  }
+  return std::shared_ptr<CallContext>(std::shared_ptr<void>(), call);
+}
+std::shared_ptr<Loop> CurrentLoop() {
+  return std::shared_ptr<Loop>(std::shared_ptr<void>(), Loop::Current());
+}
+
 const HandlerRegistry& Nobody() {
   static const NoHandlers nobody;
   return nobody;
@@ -111,6 +126,16 @@ void ApplicationImpl::AddBuiltins() {
   graph_.AddBuiltin(
       FactoryProvider<LoopPool>(Token::Of<LoopPool>(), [this] { return SharedLoops(); }));
   graph_.AddBuiltin(ClassProvider<Reflector>());
+  graph_.AddBuiltin(
+      ValueProvider<LazyModuleLoader>(Token::Of<LazyModuleLoader>(), LazyModuleLoader(this)));
+  graph_.AddBuiltin(
+      ValueProvider<DurableContexts>(Token::Of<DurableContexts>(), DurableContexts(&container_)));
+  ProviderSpec call = FactoryProvider<CallContext>(Token::Of<CallContext>(), &CurrentCall);
+  call.scope = Scope::kRequest;
+  graph_.AddBuiltin(std::move(call));
+  ProviderSpec loop = FactoryProvider<Loop>(Token::Of<Loop>(), &CurrentLoop);
+  loop.scope = Scope::kPerLoop;
+  graph_.AddBuiltin(std::move(loop));
 }
 
 void ApplicationImpl::DescribeControllers(std::vector<std::string>* faults) {
@@ -140,17 +165,62 @@ void ApplicationImpl::DescribeControllers(std::vector<std::string>* faults) {
   }
 }
 
+Container::Id ApplicationImpl::EnhancerNode(ModuleGraph::Index module, const Token& user,
+                                            const Token& token) const {
+  const Container::Id id = graph_.FindEnhancer(module, token);
+  if (id == Container::kAbsent || !container_.transient(id)) return id;
+  const auto own = own_enhancers_.find(std::tuple(module, user, token));
+  return own == own_enhancers_.end() ? Container::kAbsent : own->second;
+}
+
+std::shared_ptr<void> ApplicationImpl::EnhancerInstance(Container::Id id) const {
+  return id == Container::kAbsent ? nullptr : container_.instance(id);
+}
+
+std::optional<std::uint32_t> ApplicationImpl::EnhancerScope(Container::Id id) const {
+  if (id == Container::kAbsent || container_.singleton(id)) return std::nullopt;
+  return id;
+}
+
+void ApplicationImpl::BindTransients() {
+  const auto bind = [this](ModuleGraph::Index module, const Token& user,
+                           std::span<const ProviderSpec> specs) {
+    for (const ProviderSpec& spec : specs) {
+      const Container::Id id = graph_.FindEnhancer(module, spec.token);
+      if (id == Container::kAbsent || !container_.transient(id)) continue;
+      Container::Id& own =
+          own_enhancers_.try_emplace(std::tuple(module, user, spec.token), Container::kAbsent)
+              .first->second;
+      if (own == Container::kAbsent) own = graph_.NodeFor(id, user);
+    }
+  };
+  for (Described& described : controllers_) {
+    const Token user = container_.spec(described.id).token;
+    described.node = graph_.NodeFor(described.id, Token());
+    bind(described.module, user, described.builder.injectables());
+  }
+  bind(graph_.root(), Token(), globals_.injectables());
+  for (const ModuleEnhancers& own : module_enhancers_) {
+    bind(own.module, Token(), own.enhancers.injectables());
+  }
+}
+
 std::vector<BoundController> ApplicationImpl::Bind() {
   std::vector<BoundController> bound;
   bound.reserve(controllers_.size());
   for (const Described& described : controllers_) {
     BoundController controller;
     controller.description = &described.builder;
-    controller.instance = container_.instance(described.id);
-    controller.resolve = [this, module = described.module](const Token& token) {
-      const Container::Id id = graph_.FindEnhancer(module, token);
-      return id == Container::kAbsent ? nullptr : container_.instance(id);
-    };
+    const Container::Id node = described.node == Container::kAbsent ? described.id : described.node;
+    if (container_.singleton(node)) {
+      controller.instance = container_.instance(node);
+    } else {
+      controller.node = node;
+    }
+    const auto find = [this, module = described.module, user = container_.spec(described.id).token](
+                          const Token& token) { return EnhancerNode(module, user, token); };
+    controller.resolve = [this, find](const Token& token) { return EnhancerInstance(find(token)); };
+    controller.scoped = [this, find](const Token& token) { return EnhancerScope(find(token)); };
     controller.module = graph_.modules()[described.module].name;
     controller.where = container_.spec(described.id).where;
     bound.push_back(std::move(controller));
@@ -160,7 +230,15 @@ std::vector<BoundController> ApplicationImpl::Bind() {
 
 std::vector<std::string> ApplicationImpl::Construct(Deadline deadline) {
   TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
+  if (Context* const context = Context::Current();
+      context != nullptr && context->Find(kLoading) != nullptr) {
+    runner.context().Set(kLoading, true);
+  }
   std::vector<std::string> failures = container_.Construct(runner, deadline, Describe());
+  if (failures.empty() && container_.has_per_loop()) {
+    const std::shared_ptr<LoopPool> loops = SharedLoops();
+    failures = container_.ConstructOnLoops(*loops, runner, deadline, Describe());
+  }
   if (!runner.Settle()) abandoned_ = true;
   return failures;
 }
@@ -169,6 +247,18 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
                                     const ApplicationOverrides& overrides) {
   std::vector<std::string> faults;
   faults = CheckOptions();
+  if (root.type == nullptr) {
+    return absl::FailedPreconditionError(
+        "The root is a dynamic module without a module in it: it was moved from.");
+  }
+  container_.set_describe([this](Container::Id id) { return DescribeLocked(id); });
+  container_.set_demand([this](Container::Id id) { return Demand(id); });
+  if (options_.durable.key) {
+    container_.SetDurable(
+        [this](Context& call) { return options_.durable.key(static_cast<CallContext&>(call)); },
+        options_.durable.max_keys);
+  }
+  graph_.set_host(this);
   AddBuiltins();
   try {
     graph_.Scan(root);
@@ -192,27 +282,21 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
   if (!faults.empty()) {
     return Faulty(" cannot be built", faults, absl::StatusCode::kFailedPrecondition);
   }
+  built_ = true;
   return absl::OkStatus();
-}
-
-absl::StatusOr<const std::shared_ptr<void>*> ApplicationImpl::Find(const Token& token) {
-  const std::lock_guard<std::mutex> lock(container_mutex_);
-  absl::StatusOr<Container::Id> id = graph_.FindAnywhere(token);
-  if (!id.ok()) return std::move(id).status();
-  if (!container_.constructed(*id)) {
-    // One of the framework's own that nobody has asked for so far.
-    const std::vector<std::string> failures = Construct(Clock::now() + options_.startup_timeout);
-    if (!failures.empty()) return absl::FailedPreconditionError(failures.front());
-  }
-  return &container_.instance(*id);
 }
 
 // ---- starting -------------------------------------------------------------------------------
 
 absl::Status ApplicationImpl::Compile() {
   // Enhancers that the application itself named: classes are made now, in the root module.
-  for (const ProviderSpec& spec : globals_.injectables()) {
-    if (absl::StatusOr<Container::Id> id = graph_.AddLate(spec); !id.ok()) return id.status();
+  {
+    const std::lock_guard<std::mutex> lock(graph_mutex_);
+    for (const ProviderSpec& spec : globals_.injectables()) {
+      absl::StatusOr<Container::Id> id = graph_.AddLate(graph_.root(), spec);
+      if (!id.ok()) return id.status();
+    }
+    BindTransients();
   }
   const std::vector<std::string> failures = Construct(Clock::now() + options_.startup_timeout);
   if (!failures.empty()) {
@@ -223,8 +307,10 @@ absl::Status ApplicationImpl::Compile() {
     BoundEnhancers bound;
     bound.enhancers = &own;
     bound.resolve = [this, module](const Token& token) {
-      const Container::Id id = graph_.FindEnhancer(module, token);
-      return id == Container::kAbsent ? nullptr : container_.instance(id);
+      return EnhancerInstance(EnhancerNode(module, Token(), token));
+    };
+    bound.scoped = [this, module](const Token& token) {
+      return EnhancerScope(EnhancerNode(module, Token(), token));
     };
     enhancers.push_back(std::move(bound));
   };
@@ -232,7 +318,7 @@ absl::Status ApplicationImpl::Compile() {
   bind(globals_, graph_.root());
   for (const ModuleEnhancers& own : module_enhancers_) bind(own.enhancers, own.module);
   absl::StatusOr<std::unique_ptr<HandlerRegistry>> registry =
-      CompileHandlers(Bind(), std::move(enhancers), *stats_, options_.accept_baggage);
+      CompileHandlers(Bind(), std::move(enhancers), *stats_, options_.accept_baggage, &container_);
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
   // With the host: a caller in SyncWait may leave before its call has ended, which goes on there.
@@ -249,12 +335,18 @@ std::vector<std::string> ApplicationImpl::RunInitHooks(HookPhase phase, Deadline
   TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
   hooked_.resize(container_.size(), false);
   for (const ModuleGraph::Index module : graph_.InitOrder()) {
-    for (const std::vector<Container::Id>& group : graph_.InitGroups(module)) {
+    std::vector<std::vector<Container::Id>> groups;
+    {
+      const std::lock_guard<std::mutex> lock(graph_mutex_);
+      groups = graph_.InitGroups(module);
+    }
+    for (const std::vector<Container::Id>& group : groups) {
       std::vector<Container::Id> failed;
       failures = container_.RunHooks(phase, group, ShutdownSignal(), runner, deadline, Describe(),
                                      &failed);
       if (phase == HookPhase::kOnModuleInit) {
         for (const Container::Id id : group) {
+          if (id >= hooked_.size()) continue;
           hooked_[id] = std::find(failed.begin(), failed.end(), id) == failed.end();
         }
       }
@@ -495,17 +587,17 @@ void ApplicationImpl::Teardown() noexcept {
 ApplicationError::ApplicationError(const absl::Status& status)
     : std::runtime_error(std::string(status.message())), status_(status) {}
 
-Application::Application(std::shared_ptr<internal::ApplicationImpl> impl) noexcept
+ApplicationContext::ApplicationContext(std::shared_ptr<internal::ApplicationImpl> impl) noexcept
     : impl_(std::move(impl)) {}
-Application::Application(Application&&) noexcept = default;
-Application& Application::operator=(Application&& other) noexcept {
+ApplicationContext::ApplicationContext(ApplicationContext&&) noexcept = default;
+ApplicationContext& ApplicationContext::operator=(ApplicationContext&& other) noexcept {
   if (this != &other) {
-    Application old(std::move(impl_));
+    ApplicationContext old(std::move(impl_));
     impl_ = std::move(other.impl_);
   }
   return *this;
 }
-Application::~Application() {
+ApplicationContext::~ApplicationContext() {
   if (impl_ == nullptr) return;
   impl_->Close(ShutdownSignal());
   impl_->Teardown();
@@ -526,41 +618,52 @@ absl::StatusOr<Application> Application::Build(internal::ModuleImport root,
   return app;
 }
 
-absl::Status Application::TryInit() { return impl_->Init(); }
-absl::Status Application::TryStart() { return impl_->Start(); }
-int Application::Run() { return impl_->Run(); }
-void Application::RequestStop() noexcept { impl_->RequestStop(ShutdownSignal()); }
-void Application::Close() noexcept { impl_->Close(ShutdownSignal()); }
+absl::Status ApplicationContext::TryInit() { return impl_->Init(); }
+int ApplicationContext::Run() { return impl_->Run(); }
+void ApplicationContext::RequestStop() noexcept { impl_->RequestStop(ShutdownSignal()); }
+void ApplicationContext::Close() noexcept { impl_->Close(ShutdownSignal()); }
+
+std::shared_ptr<void> ApplicationContext::Find(const Token& token) {
+  absl::StatusOr<std::shared_ptr<void>> found =
+      impl_->GetInstance(impl_->root(), token, Lookup::kAnywhere);
+  OrThrow(found.status());
+  return *std::move(found);
+}
+
+ModuleRef ApplicationContext::Root() { return ModuleRef(impl_.get(), impl_->root()); }
+
+ModuleRef ApplicationContext::SelectModule(const internal::TypeTag* type) {
+  absl::StatusOr<ModuleRef> module = impl_->Select(type);
+  OrThrow(module.status());
+  return *module;
+}
+
+std::shared_ptr<Channel> ApplicationContext::LocalChannel() {
+  OrThrow(impl_->Init());
+  return impl_->OpenLocal();
+}
+
+StatsSnapshot ApplicationContext::Stats() const { return impl_->Stats(); }
+const Logger& ApplicationContext::log() const noexcept { return impl_->log(); }
+TransportHost& ApplicationContext::host() noexcept { return *impl_; }
+
+absl::Status Application::TryStart() { return impl().Start(); }
 
 void Application::AddTransport(std::unique_ptr<ServerTransport> transport) {
-  OrThrow(impl_->AddTransport(std::move(transport)));
+  OrThrow(impl().AddTransport(std::move(transport)));
 }
 
 GlobalEnhancers& Application::globals() {
-  if (impl_->initialised()) {
+  if (impl().initialised()) {
     throw ApplicationError(
         absl::FailedPreconditionError("UseGlobal... comes too late: the handlers are compiled. "
                                       "Call it before Start, Init and the "
                                       "first Client()."));
   }
-  return impl_->globals();
+  return impl().globals();
 }
 
-const std::shared_ptr<void>& Application::Find(const Token& token) {
-  absl::StatusOr<const std::shared_ptr<void>*> found = impl_->Find(token);
-  OrThrow(found.status());
-  return **found;
-}
-
-std::shared_ptr<Channel> Application::LocalChannel() {
-  OrThrow(impl_->Init());
-  return impl_->OpenLocal();
-}
-
-std::vector<std::string> Application::Endpoints() const { return impl_->Endpoints(); }
-bool Application::ready() const noexcept { return impl_->ready(); }
-StatsSnapshot Application::Stats() const { return impl_->Stats(); }
-const Logger& Application::log() const noexcept { return impl_->log(); }
-TransportHost& Application::host() noexcept { return *impl_; }
+std::vector<std::string> Application::Endpoints() const { return impl().Endpoints(); }
+bool Application::ready() const noexcept { return impl().ready(); }
 
 }  // namespace rookery

@@ -3,29 +3,40 @@
 #define ROOKERY_SRC_APP_APPLICATION_IMPL_H_
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "di/container.h"
 #include "module/module_graph.h"
 #include "rookery/app/application.h"
+#include "rookery/module/module_ref.h"
 #include "rookery/pipeline/compile.h"
 #include "rookery/pipeline/controller_builder.h"
 #include "rookery/pipeline/enhancers.h"
 #include "rookery/rpc/handler.h"
 #include "rookery/rpc/local_channel.h"
 #include "rookery/runtime/loop.h"
+#include "rookery/runtime/semaphore.h"
 
 namespace rookery::internal {
 
+// Set where a module is being loaded: its own providers cannot load another meanwhile.
+inline constexpr ContextKey<bool> kLoading{"rookery.loading"};
+
 // Shared by the Application and by nothing else but tasks that ignored their deadline.
 class ApplicationImpl final : public TransportHost,
+                              public ModuleHost,
                               public std::enable_shared_from_this<ApplicationImpl> {
  public:
   explicit ApplicationImpl(ApplicationOptions options);
@@ -44,7 +55,8 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] absl::Status AddTransport(std::unique_ptr<ServerTransport> transport);
   [[nodiscard]] bool initialised() const noexcept { return phase_ >= Phase::kInitialised; }
   [[nodiscard]] GlobalEnhancers& globals() noexcept { return globals_; }
-  [[nodiscard]] absl::StatusOr<const std::shared_ptr<void>*> Find(const Token& token);
+  [[nodiscard]] Module root() const noexcept { return graph_.root(); }
+  [[nodiscard]] absl::StatusOr<ModuleRef> Select(const TypeTag* type);
   // After Init.
   [[nodiscard]] std::shared_ptr<Channel> OpenLocal();
   [[nodiscard]] std::vector<std::string> Endpoints() const;
@@ -58,6 +70,20 @@ class ApplicationImpl final : public TransportHost,
     return ready_.load(std::memory_order_acquire);
   }
 
+  // ModuleHost
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<void>> GetInstance(Module module, const Token& token,
+                                                                  Lookup lookup) override;
+  [[nodiscard]] std::vector<std::shared_ptr<void>> GetInstances(Module module, const Token& token,
+                                                                Lookup lookup) override;
+  [[nodiscard]] Task<std::shared_ptr<void>> ResolveInstance(Module module, Token token,
+                                                            ContextId id, Lookup lookup) override;
+  [[nodiscard]] Task<std::shared_ptr<void>> CreateInstance(Module module, ProviderSpec spec,
+                                                           ContextId id) override;
+  [[nodiscard]] absl::StatusOr<Introspection> IntrospectProvider(Module module, const Token& token,
+                                                                 Lookup lookup) override;
+  [[nodiscard]] Task<ModuleRef> LoadModule(ModuleImport import) override;
+  [[nodiscard]] std::string ModuleName(Module module) override;
+
  private:
   enum class Phase { kBuilt, kInitialised, kStarted, kClosing, kClosed };
 
@@ -66,6 +92,21 @@ class ApplicationImpl final : public TransportHost,
   void AddBuiltins();
   void DescribeControllers(std::vector<std::string>* faults);
   [[nodiscard]] std::vector<BoundController> Bind();
+  // Gives each who uses a transient enhancer, and each transient controller, an instance to use.
+  void BindTransients();
+  // The node of the enhancer `token` that `user` uses in `module`; kAbsent if there is none.
+  [[nodiscard]] Container::Id EnhancerNode(ModuleGraph::Index module, const Token& user,
+                                           const Token& token) const;
+  [[nodiscard]] std::shared_ptr<void> EnhancerInstance(Container::Id id) const;
+  [[nodiscard]] std::optional<std::uint32_t> EnhancerScope(Container::Id id) const;
+  [[nodiscard]] absl::StatusOr<Container::Id> Locate(Module module, const Token& token,
+                                                     Lookup lookup);
+  // `id` within `context`, made where that is current.
+  [[nodiscard]] Task<std::shared_ptr<void>> ResolveNode(Container::Id id, ContextId context);
+  // Loads the module of a provider that was put off.
+  [[nodiscard]] Task<void> Demand(Container::Id id);
+  // The blocking part of LoadModule.
+  [[nodiscard]] absl::StatusOr<ModuleGraph::Index> LoadHere(const ModuleImport& import);
   [[nodiscard]] absl::Status Compile();
   [[nodiscard]] std::vector<std::string> Construct(Deadline deadline);
   // Runs an initialising phase, deepest module first; remembers who got through.
@@ -77,6 +118,11 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] absl::Status Faulty(std::string_view what, const std::vector<std::string>& faults,
                                     absl::StatusCode code) const;
   [[nodiscard]] Container::Describe Describe() const;
+  // The same from any thread.
+  [[nodiscard]] std::string DescribeLocked(Container::Id id);
+  [[nodiscard]] Deadline StartupDeadline() const {
+    return std::chrono::steady_clock::now() + options_.startup_timeout;
+  }
 
   const ApplicationOptions options_;
   Logger log_;
@@ -85,14 +131,23 @@ class ApplicationImpl final : public TransportHost,
   std::shared_ptr<LoopPool> loops_;  // guarded by loops_mutex_
   Container container_;
   ModuleGraph graph_{&container_};
-  std::mutex container_mutex_;  // for Find from several threads
+  // Of the graph, and of what is added to the container once the application is built. Never held
+  // while users' code runs.
+  std::mutex graph_mutex_;
+  Semaphore loading_{1};
+  std::atomic<bool> built_{false};
+  // What ModuleRef::Create makes, by module and class. Guarded by graph_mutex_.
+  absl::flat_hash_map<std::pair<Module, const void*>, Container::Id> created_;
 
   struct Described {
     ModuleGraph::Index module;
     Container::Id id;
     ControllerBuilder builder;
+    Container::Id node = Container::kAbsent;  // its own, if `id` is transient
   };
   std::vector<Described> controllers_;
+  // Copies of transient enhancers: by module, who uses it, and what.
+  absl::flat_hash_map<std::tuple<ModuleGraph::Index, Token, Token>, Container::Id> own_enhancers_;
   struct ModuleEnhancers {
     ModuleGraph::Index module;
     GlobalEnhancers enhancers;

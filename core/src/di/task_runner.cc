@@ -77,6 +77,8 @@ TaskRunner::TaskRunner(Loops loops, std::shared_ptr<void> keep)
   state_->context = ContextRef::Adopt(Context::NewChild(nullptr));
 }
 
+Context& TaskRunner::context() noexcept { return *state_->context.get(); }
+
 bool TaskRunner::Settle() {
   if (pending_ == 0) return true;
   Cancel(absl::CancelledError("the application gave up waiting"));
@@ -94,14 +96,14 @@ bool TaskRunner::Settle() {
 }
 
 template <class T>
-void TaskRunner::StartTask(std::size_t key, Task<T> task, Deadline deadline) {
+void TaskRunner::StartTask(std::size_t key, Task<T> task, Deadline deadline, std::size_t loop) {
   if (loops_ == nullptr) loops_ = get_loops_();
   ++pending_;
   // A context of its own: values that one start-up task sets are not another's.
   ContextRef context = ContextRef::Adopt(Context::NewChild(state_->context.get()));
   context->TightenDeadline(deadline);
   const ContextScope scope(context.get());
-  (*loops_)[0].Post(
+  (*loops_)[loop].Post(
       [state = state_, context = std::move(context), key, task = std::move(task)]() mutable {
         State::Run(std::move(state), std::move(context), key, std::move(task));
       });
@@ -115,6 +117,11 @@ void TaskRunner::Start(std::size_t key, Task<void> task, Deadline deadline) {
 }
 void TaskRunner::Start(std::size_t key, Task<absl::Status> task, Deadline deadline) {
   StartTask(key, FailUnlessOk(std::move(task)), deadline);
+}
+
+void TaskRunner::StartOn(std::size_t loop, std::size_t key, Task<absl::Status> task,
+                         Deadline deadline) {
+  StartTask(key, FailUnlessOk(std::move(task)), deadline, loop);
 }
 
 std::optional<TaskRunner::Done> TaskRunner::Wait(Deadline deadline) {

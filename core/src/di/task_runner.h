@@ -41,10 +41,15 @@ class TaskRunner final {
   TaskRunner(const TaskRunner&) = delete;
   TaskRunner& operator=(const TaskRunner&) = delete;
 
+  // What the tasks' contexts are made from: values set here are seen by all of them.
+  [[nodiscard]] Context& context() noexcept;
+
   // Starts `task`, whose deadline is `deadline`. Its end is reported by Wait under `key`.
   void Start(std::size_t key, Task<Made> task, Deadline deadline);
   void Start(std::size_t key, Task<void> task, Deadline deadline);
   void Start(std::size_t key, Task<absl::Status> task, Deadline deadline);
+  // On this loop of the pool, instead of the first one.
+  void StartOn(std::size_t loop, std::size_t key, Task<absl::Status> task, Deadline deadline);
 
   // The next task to end, in the order they end; nullopt when `deadline` passes first.
   [[nodiscard]] std::optional<Done> Wait(Deadline deadline);
@@ -59,7 +64,7 @@ class TaskRunner final {
  private:
   struct State;
   template <class T>
-  void StartTask(std::size_t key, Task<T> task, Deadline deadline);
+  void StartTask(std::size_t key, Task<T> task, Deadline deadline, std::size_t loop = 0);
 
   std::shared_ptr<State> state_;
   Loops get_loops_;

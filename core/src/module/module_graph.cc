@@ -67,11 +67,38 @@ void ModuleGraph::AddBuiltin(ProviderSpec spec) {
 void ModuleGraph::Scan(const ModuleImport& root) {
   std::vector<const Module*> path;
   root_ = Visit(root, &path).value_or(0);
+  VisitForward();
   SetDistances();
+}
+
+void ModuleGraph::VisitForward() {
+  for (std::size_t i = 0; i < forward_.size(); ++i) {
+    const Forward next = forward_[i];
+    std::vector<const Module*> path;
+    const std::optional<Index> imported = Visit(next.import, &path);
+    if (!imported.has_value()) continue;
+    Module& from = modules_[index_.at(next.from)];
+    if (std::find(from.imports.begin(), from.imports.end(), *imported) != from.imports.end()) {
+      continue;
+    }
+    from.imports.push_back(*imported);
+    from.forward.push_back(*imported);
+    any_forward_ = true;
+  }
+  forward_.clear();
 }
 
 std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
                                                      std::vector<const Module*>* path) {
+  if (import.type == nullptr) {
+    faults_.push_back(WithDetails(
+        absl::StrCat(path->empty() ? std::string("An import") : path->back()->name,
+                     path->empty() ? "" : " imports a dynamic module", " without a module in it."),
+        {absl::StrCat("imported: ", At(import.where)),
+         "mend: the DynamicModule was moved from before it was imported: import it first, or "
+         "import a copy."}));
+    return std::nullopt;
+  }
   const void* const key = KeyOf(import);
   if (const auto it = index_.find(key); it != index_.end()) return it->second;
 
@@ -91,7 +118,10 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
     faults_.push_back(
         WithDetails(absl::StrCat("Modules import each other: ", absl::StrJoin(names, " -> "), "."),
                     {absl::StrCat("the last of these imports is at ", At(import.where)),
-                     "mend: move what both need into a third module that each of them imports."}));
+                     absl::StrCat("mend: move what both need into a third module that each of them "
+                                  "imports; or let one of these imports be "
+                                  "module.Import<rookery::ForwardRef<",
+                                  ShortTypeName(import.type->type->name), ">>().")}));
     return std::nullopt;
   }
   // A Define that imports a new dynamic module of its own class would go on for ever.
@@ -135,10 +165,20 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
 
   path->push_back(&module);
   for (const ModuleImport& next : definition.imports) {
+    if (next.forward) {
+      forward_.push_back({key, next});
+      continue;
+    }
     const std::optional<Index> imported = Visit(next, path);
-    if (imported.has_value() && std::find(module.imports.begin(), module.imports.end(),
-                                          *imported) == module.imports.end()) {
-      module.imports.push_back(*imported);
+    if (!imported.has_value()) continue;
+    const bool known =
+        std::find(module.imports.begin(), module.imports.end(), *imported) != module.imports.end();
+    if (!known) module.imports.push_back(*imported);
+    if (next.lazy) {
+      if (!known) module.lazy.push_back(*imported);
+      any_lazy_ = true;
+    } else {
+      std::erase(module.lazy, *imported);
     }
   }
   path->pop_back();
@@ -166,6 +206,7 @@ std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
     modules_[index].controllers.push_back({id, controller.describe});
   }
   modules_[index].self = container_->Add(import.type->self(), index);
+  container_->Pin(modules_[index].self);
   ProviderSpec& self = container_->spec(modules_[index].self);
   self.where = modules_[index].where;
   modules_[index].by_token.try_emplace(self.token, modules_[index].self);
@@ -176,8 +217,17 @@ void ModuleGraph::AddProviders(Index index, std::vector<ProviderSpec> statics,
                                std::vector<ProviderSpec> dynamics) {
   Module& module = modules_[index];
   absl::flat_hash_set<Token> overridden;
-  for (const ProviderSpec& spec : dynamics) overridden.insert(spec.token);
+  for (const ProviderSpec& spec : dynamics) {
+    if (!spec.multi) overridden.insert(spec.token);
+  }
   const auto add = [&](ProviderSpec& spec) {
+    if (spec.multi) {
+      const Token token = spec.token;
+      const Id id = container_->Add(std::move(spec), index);
+      module.multi[token].push_back(id);
+      module.providers.push_back(id);
+      return;
+    }
     const auto it = module.by_token.find(spec.token);
     if (it != module.by_token.end()) {
       faults_.push_back(WithDetails(
@@ -194,30 +244,73 @@ void ModuleGraph::AddProviders(Index index, std::vector<ProviderSpec> statics,
     module.providers.push_back(id);
   };
   for (ProviderSpec& spec : statics) {
-    if (!overridden.contains(spec.token)) add(spec);
+    if (spec.multi || !overridden.contains(spec.token)) add(spec);
   }
   for (ProviderSpec& spec : dynamics) add(spec);
 }
 
 void ModuleGraph::SetDistances() {
-  // Importers stand behind what they import, so one pass from the back sees the longest way.
   if (modules_.empty()) return;
-  modules_[root_].distance = 1;
-  std::uint32_t deepest = 1;
-  for (std::size_t i = modules_.size(); i-- > 0;) {
-    for (const Index import : modules_[i].imports) {
-      modules_[import].distance = std::max(modules_[import].distance, modules_[i].distance + 1);
+  // Importers stand behind what they import (but for forward references, which close circles and
+  // count only where nothing else leads to a module), so one pass from the back sees the longest
+  // way.
+  const auto spread = [this] {
+    for (std::size_t i = modules_.size(); i-- > 0;) {
+      const Module& module = modules_[i];
+      if (module.distance == 0) continue;
+      for (const Index import : module.imports) {
+        if (import > i || std::find(module.forward.begin(), module.forward.end(), import) !=
+                              module.forward.end()) {
+          continue;
+        }
+        modules_[import].distance = std::max(modules_[import].distance, module.distance + 1);
+      }
     }
-    deepest = std::max(deepest, modules_[i].distance);
+  };
+  modules_[root_].distance = 1;
+  spread();
+  for (bool moved = any_forward_; moved;) {
+    moved = false;
+    for (const Module& module : modules_) {
+      if (module.distance == 0) continue;
+      for (const Index import : module.forward) {
+        if (modules_[import].distance != 0) continue;
+        modules_[import].distance = module.distance + 1;
+        moved = true;
+      }
+    }
+    if (moved) spread();
   }
+  std::uint32_t deepest = 1;
+  for (const Module& module : modules_) deepest = std::max(deepest, module.distance);
   // Global modules come before all others, and what they import before them.
   for (Module& module : modules_) {
     if (module.global) module.distance = std::max(module.distance, deepest + 1);
   }
-  for (std::size_t i = modules_.size(); i-- > 0;) {
-    for (const Index import : modules_[i].imports) {
-      modules_[import].distance = std::max(modules_[import].distance, modules_[i].distance + 1);
+  spread();
+}
+
+void ModuleGraph::MarkDeferred() {
+  if (!any_lazy_) return;
+  std::vector<bool> eager(modules_.size(), false);
+  std::vector<Index> open = {root_};
+  eager[root_] = true;
+  while (!open.empty()) {
+    const Module& module = modules_[open.back()];
+    open.pop_back();
+    for (const Index import : module.imports) {
+      if (eager[import] ||
+          std::find(module.lazy.begin(), module.lazy.end(), import) != module.lazy.end()) {
+        continue;
+      }
+      eager[import] = true;
+      open.push_back(import);
     }
+  }
+  for (Index i = 0; i < modules_.size(); ++i) modules_[i].deferred = !eager[i];
+  for (Id id = 0; id < container_->size(); ++id) {
+    const std::uint32_t module = container_->module(id);
+    if (module != kBuiltinModule && modules_[module].deferred) container_->Defer(id);
   }
 }
 
@@ -229,6 +322,7 @@ void ModuleGraph::AddInjectable(Index module, const ProviderSpec& spec) {
 
 void ModuleGraph::Override(const ProviderSpec& spec) {
   bool found = false;
+  bool multi = false;
   if (const auto it = builtins_.find(spec.token); it != builtins_.end()) {
     it->second.spec = spec;
     found = true;
@@ -244,7 +338,21 @@ void ModuleGraph::Override(const ProviderSpec& spec) {
         continue;
       }
     }
-    container_->Replace(id, spec);
+    if (old.multi) {
+      // One takes the place of all.
+      if (std::exchange(multi, true)) {
+        container_->Defer(id);
+        for (Module& owner : modules_) {
+          for (auto& [token, ids] : owner.multi) std::erase(ids, id);
+        }
+        continue;
+      }
+      ProviderSpec one = spec;
+      one.multi = true;
+      container_->Replace(id, std::move(one));
+    } else {
+      container_->Replace(id, spec);
+    }
     found = true;
   }
   if (!found) {
@@ -259,73 +367,144 @@ void ModuleGraph::Override(const ProviderSpec& spec) {
 
 void ModuleGraph::Resolve() {
   names_.clear();
-  CollectExports();
+  CollectExports(0);
   for (Id id = 0; id < container_->size(); ++id) ResolveNode(id, &faults_);
-  ReportCycles();
+  MarkDeferred();
+  for (const Module& module : modules_) {
+    if (module.deferred) CheckLazy(module, &faults_);
+  }
+  if (ReportCycles(&faults_)) FinishScopes(0, &faults_);
 }
 
-void ModuleGraph::CollectExports() {
-  for (Index index = 0; index < modules_.size(); ++index) {
-    Module& module = modules_[index];
-    for (const ModuleExport& exported : module.exports) {
-      const auto own = exported.dynamic == nullptr ? module.by_token.find(exported.token)
-                                                   : module.by_token.end();
-      if (own != module.by_token.end() && own->second != module.self) {
-        // Its own providers win over what it re-exports.
-        module.exported[exported.token] = own->second;
-        continue;
+void ModuleGraph::CheckLazy(const Module& module, std::vector<std::string>* faults) const {
+  const auto report = [&](std::string_view what, std::string_view why) {
+    faults->push_back(WithDetails(
+        absl::StrCat(module.name, " is loaded lazily, and ", std::string(what), "."),
+        {absl::StrCat("imported: ", At(module.where)),
+         absl::StrCat("mend: ", std::string(why), ", or import the module outright.")}));
+  };
+  if (!module.controllers.empty()) {
+    report(absl::StrCat("has the controller ",
+                        Name(container_->spec(module.controllers.front().id).token)),
+           "handlers are compiled at start-up: move the controller elsewhere");
+  }
+  if (!module.enhancers.empty()) {
+    report("names a global enhancer", "handlers are compiled at start-up: name it elsewhere");
+  }
+  if (module.global) {
+    report("is global", "what it exports cannot appear everywhere later: leave out Global()");
+  }
+}
+
+void ModuleGraph::CollectExports(Index first) {
+  // What passes through a circle of re-exports takes as many rounds as the circle is long.
+  if (any_forward_) {
+    const auto count = [this] {
+      std::size_t all = 0;
+      for (const Module& module : modules_) {
+        all += module.exported.size();
+        for (const auto& [token, ids] : module.exported_multi) all += ids.size();
       }
-      bool found = own != module.by_token.end();
-      if (found) module.exported.try_emplace(exported.token, own->second);
-      for (const Index import : module.imports) {
-        const Module& other = modules_[import];
-        const bool meant = exported.dynamic != nullptr
-                               ? other.dynamic == exported.dynamic
-                               : exported.token == container_->spec(other.self).token;
-        if (!meant) continue;
+      return all;
+    };
+    for (std::size_t before = 0, after = 1; before != after;) {
+      before = after;
+      for (Index index = first; index < modules_.size(); ++index) {
+        CollectExportsOf(index, nullptr);
+      }
+      after = 1 + count();
+    }
+  }
+  for (Index index = first; index < modules_.size(); ++index) {
+    CollectExportsOf(index, &faults_);
+    const Module& module = modules_[index];
+    if (!module.global) continue;
+    for (const auto& [token, id] : module.exported) {
+      Candidates& known = globals_[token];
+      if (known.id == Container::kAbsent) {
+        known.id = id;
+        known.from = index;
+      } else if (known.id != id && !known.other.has_value()) {
+        known.other = index;
+      }
+    }
+    for (const auto& [token, ids] : module.exported_multi) {
+      std::vector<Id>& all = globals_multi_[token];
+      for (const Id id : ids) {
+        if (std::find(all.begin(), all.end(), id) == all.end()) all.push_back(id);
+      }
+    }
+  }
+}
+
+void ModuleGraph::CollectExportsOf(Index index, std::vector<std::string>* faults) {
+  Module& module = modules_[index];
+  const auto add_multi = [&module](const Token& token, const std::vector<Id>& ids) {
+    std::vector<Id>& all = module.exported_multi[token];
+    for (const Id id : ids) {
+      if (std::find(all.begin(), all.end(), id) == all.end()) all.push_back(id);
+    }
+  };
+  for (const ModuleExport& exported : module.exports) {
+    const auto own =
+        exported.dynamic == nullptr ? module.by_token.find(exported.token) : module.by_token.end();
+    if (own != module.by_token.end() && own->second != module.self) {
+      // Its own providers win over what it re-exports.
+      module.exported[exported.token] = own->second;
+      continue;
+    }
+    bool found = own != module.by_token.end();
+    if (exported.dynamic == nullptr) {
+      if (const auto several = module.multi.find(exported.token); several != module.multi.end()) {
         found = true;
-        for (const auto& [token, id] : other.exported) module.exported.try_emplace(token, id);
-      }
-      if (found) continue;
-      const std::string name = exported.dynamic != nullptr
-                                   ? ShortTypeName(exported.dynamic->type->type->name)
-                                   : Name(exported.token);
-      std::vector<std::string> details = {absl::StrCat("exported: ", At(exported.where))};
-      for (const Index import : module.imports) {
-        if (exported.dynamic == nullptr && modules_[import].exported.contains(exported.token)) {
-          details.push_back(absl::StrCat("mend: it comes from ", modules_[import].name,
-                                         ": re-export that module: module.Export<",
-                                         Name(container_->spec(modules_[import].self).token),
-                                         ">()."));
-        }
-      }
-      if (details.size() == 1) {
-        details.push_back(absl::StrCat("mend: provide ", name, " in ", module.name,
-                                       ", or import the module ", name,
-                                       " there, or do not export it."));
-      }
-      faults_.push_back(
-          WithDetails(absl::StrCat("Can't export ", name, " from ", module.name, ": ", module.name,
-                                   " neither provides it nor imports a module of that name."),
-                      details));
-    }
-    if (module.global) {
-      for (const auto& [token, id] : module.exported) {
-        Candidates& known = globals_[token];
-        if (known.id == Container::kAbsent) {
-          known.id = id;
-          known.from = index;
-        } else if (known.id != id && !known.other.has_value()) {
-          known.other = index;
-        }
+        add_multi(exported.token, several->second);
+        if (own == module.by_token.end()) continue;
       }
     }
+    if (found && own != module.by_token.end())
+      module.exported.try_emplace(exported.token, own->second);
+    for (const Index import : module.imports) {
+      const Module& other = modules_[import];
+      const bool meant = exported.dynamic != nullptr
+                             ? other.dynamic == exported.dynamic
+                             : exported.token == container_->spec(other.self).token;
+      if (!meant) continue;
+      found = true;
+      for (const auto& [token, id] : other.exported) module.exported.try_emplace(token, id);
+      for (const auto& [token, ids] : other.exported_multi) add_multi(token, ids);
+    }
+    if (found || faults == nullptr) continue;
+    const std::string name = exported.dynamic != nullptr
+                                 ? ShortTypeName(exported.dynamic->type->type->name)
+                                 : Name(exported.token);
+    std::vector<std::string> details = {absl::StrCat("exported: ", At(exported.where))};
+    for (const Index import : module.imports) {
+      if (exported.dynamic == nullptr && modules_[import].exported.contains(exported.token)) {
+        details.push_back(absl::StrCat("mend: it comes from ", modules_[import].name,
+                                       ": re-export that module: module.Export<",
+                                       Name(container_->spec(modules_[import].self).token),
+                                       ">()."));
+      }
+    }
+    if (details.size() == 1) {
+      details.push_back(absl::StrCat("mend: provide ", name, " in ", module.name,
+                                     ", or import the module ", name,
+                                     " there, or do not export it."));
+    }
+    faults->push_back(
+        WithDetails(absl::StrCat("Can't export ", name, " from ", module.name, ": ", module.name,
+                                 " neither provides it nor imports a module of that name."),
+                    details));
   }
 }
 
 ModuleGraph::Candidates ModuleGraph::Lookup(Index index, const Token& token) {
   Candidates found;
   found.from = index;
+  if (token == Token::Of<ModuleRef>()) {
+    found.id = ModuleRefOf(index == kBuiltinModule ? root_ : index);
+    return found;
+  }
   if (index != kBuiltinModule) {
     const Module& module = modules_[index];
     if (const auto own = module.by_token.find(token); own != module.by_token.end()) {
@@ -355,14 +534,206 @@ ModuleGraph::Candidates ModuleGraph::Lookup(Index index, const Token& token) {
   return found;
 }
 
+ModuleGraph::Id ModuleGraph::ModuleRefOf(Index index) {
+  Module& module = modules_[index];
+  if (module.ref == Container::kAbsent) {
+    ProviderSpec spec =
+        ValueProvider<ModuleRef>(Token::Of<ModuleRef>(), ModuleRef(host_, index), module.where);
+    module.ref = container_->Add(std::move(spec), index);
+  }
+  return modules_[index].ref;
+}
+
+ModuleGraph::Id ModuleGraph::CollectionOf(Index index, const Token& token) {
+  std::vector<Id> ids;
+  if (index != kBuiltinModule) {
+    Module& module = modules_[index];
+    if (const auto it = module.collections.find(token); it != module.collections.end()) {
+      return it->second;
+    }
+    const auto add = [&](const absl::flat_hash_map<Token, std::vector<Id>>& from) {
+      const auto it = from.find(token);
+      if (it == from.end()) return;
+      for (const Id id : it->second) {
+        if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+      }
+    };
+    add(module.multi);
+    for (const Index import : module.imports) add(modules_[import].exported_multi);
+    add(globals_multi_);
+  }
+  const Id id = container_->AddCollection(token, index, ids);
+  if (index != kBuiltinModule) modules_[index].collections.emplace(token, id);
+  return id;
+}
+
 void ModuleGraph::ResolveNode(Id id, std::vector<std::string>* faults) {
   const std::span<const Dependency> dependencies = container_->spec(id).dependencies;
+  const Index module = container_->module(id);
   for (std::size_t i = 0; i < dependencies.size(); ++i) {
-    const Candidates found = Lookup(container_->module(id), dependencies[i].token);
-    if (found.other.has_value() || (found.id == Container::kAbsent && !dependencies[i].optional)) {
+    const Dependency& wanted = dependencies[i];
+    if (wanted.token == Token::Of<Inquirer>()) {
+      container_->Bind(id, i, Container::kInquirer);
+      continue;
+    }
+    if (wanted.token == Token::Of<DurableKey>()) {
+      container_->Bind(id, i, Container::kDurableKey);
+      continue;
+    }
+    if (wanted.form == DependencyForm::kAll) {
+      const Id collection = CollectionOf(module, wanted.token);
+      container_->Bind(id, i, collection);
+      if (!container_->targets(collection).empty()) continue;
+      const Candidates single = Lookup(module, wanted.token);
+      if (single.id == Container::kAbsent) continue;
+      faults->push_back(
+          WithDetails(absl::StrCat(Subject(id), " asks for every ", Name(wanted.token), ", and ",
+                                   Describe(single.id), " is not one of several."),
+                      {absl::StrCat("registered: ", At(container_->spec(id).where)),
+                       absl::StrCat("mend: register it by ProvideMulti, or ask for ",
+                                    Name(wanted.token), "& instead of argument ", i, ".")}));
+      continue;
+    }
+    const Candidates found = Lookup(module, wanted.token);
+    if (found.other.has_value() || (found.id == Container::kAbsent && !wanted.optional)) {
       faults->push_back(Missing(id, i, found));
     } else {
       container_->Bind(id, i, found.id);
+    }
+  }
+}
+
+// ---- scopes ---------------------------------------------------------------------------------
+
+std::string_view ModuleGraph::HowMany(Lifetime lifetime) noexcept {
+  switch (lifetime) {
+    case Lifetime::kLoop:
+      return "once per loop";
+    case Lifetime::kDurable:
+      return "once per durable key";
+    case Lifetime::kCall:
+      return "once per call";
+    case Lifetime::kApplication:
+      break;
+  }
+  return "once";
+}
+
+void ModuleGraph::FinishScopes(Id first, std::vector<std::string>* faults) {
+  const std::vector<Id> widened = container_->SetScopes(first);
+  ReportScopes(first, widened, faults);
+  if (faults->empty()) KeepCopies(container_->Expand(first));
+}
+
+void ModuleGraph::KeepCopies(const std::vector<Id>& copies) {
+  for (const Id id : copies) {
+    const Index module = container_->module(id);
+    if (module != kBuiltinModule) modules_[module].copies.push_back(id);
+  }
+}
+
+void ModuleGraph::ReportScopes(Id first, std::span<const Id> widened,
+                               std::vector<std::string>* faults) const {
+  for (const Id id : widened) {
+    std::vector<std::string> names = {Name(container_->spec(id).token)};
+    std::vector<std::string> details;
+    std::string kept;  // what it asks for, and cannot have
+    Lifetime narrow = Lifetime::kApplication;
+    const Lifetime own = container_->lifetime(id);
+    for (Id at = id; at != Container::kAbsent;) {
+      const std::span<const Id> targets = container_->targets(at);
+      Id next = Container::kAbsent;
+      for (std::size_t i = 0; i < targets.size(); ++i) {
+        const bool key = targets[i] == Container::kDurableKey;
+        if (!key && (!container_->IsEdge(at, i) ||
+                     Narrower(own, container_->lifetime(targets[i])) == own)) {
+          continue;
+        }
+        const bool collection = container_->spec(at).kind == ProviderKind::kCollection;
+        if (!collection) {
+          details.push_back(absl::StrCat(Describe(at), ": argument ", i, " is ",
+                                         Spell(container_->spec(at).dependencies[i])));
+        }
+        if (key) {
+          names.push_back("DurableKey");
+          narrow = Lifetime::kDurable;
+        } else {
+          next = targets[i];
+          narrow = container_->lifetime(next);
+          if (container_->spec(next).kind != ProviderKind::kCollection) {
+            names.push_back(Name(container_->spec(next).token));
+          }
+        }
+        if (kept.empty() && names.size() > 1) kept = names[1];
+        break;
+      }
+      // The last one is narrow by itself.
+      if (next != Container::kAbsent && container_->spec(next).scope.has_value() &&
+          container_->spec(next).scope->scope() != Scope::kTransient &&
+          container_->lifetime(next) != Lifetime::kApplication) {
+        const std::span<const Id> below = container_->targets(next);
+        bool deeper = false;
+        for (std::size_t i = 0; i < below.size(); ++i) {
+          deeper = deeper || (container_->IsEdge(next, i) &&
+                              container_->lifetime(below[i]) == container_->lifetime(next));
+        }
+        if (!deeper) {
+          details.push_back(
+              absl::StrCat(Describe(next), " is made ", std::string(HowMany(narrow))));
+          break;
+        }
+      }
+      at = next;
+    }
+    const bool module_class =
+        container_->module(id) != kBuiltinModule && modules_[container_->module(id)].self == id;
+    const std::string what = own == Lifetime::kLoop ? "is made once per loop"
+                             : module_class         ? "is a module's class, made once"
+                                                    : "is a singleton";
+    const std::string wider = narrow == Lifetime::kLoop      ? "Scope::kPerLoop"
+                              : narrow == Lifetime::kDurable ? "kDurable"
+                                                             : "Scope::kRequest";
+    const std::string handle = narrow == Lifetime::kLoop ? "loop" : "call";
+    details.push_back(absl::StrCat(
+        "mend: ",
+        module_class ? std::string("ask for ")
+                     : absl::StrCat("register ", names.front(), " with rookery::", wider,
+                                    ", too; or ask for "),
+        "rookery::Proxy<", kept, ">, which means the one of the ", handle,
+        " that runs; or resolve it there: ModuleRef::Resolve<", kept, ">(ContextId::Current())."));
+    faults->push_back(
+        WithDetails(absl::StrCat(names.front(), " ", what, ", and would keep ", names.back(),
+                                 ", which is made ", std::string(HowMany(narrow)), ": ",
+                                 absl::StrJoin(names, " -> "), "."),
+                    details));
+  }
+  for (Id id = first; id < container_->size(); ++id) {
+    const std::span<const Id> targets = container_->targets(id);
+    const ProviderSpec& spec = container_->spec(id);
+    if (spec.kind == ProviderKind::kCollection) continue;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i] == Container::kInquirer && !container_->transient(id)) {
+        faults->push_back(WithDetails(
+            absl::StrCat(Subject(id), " asks for Inquirer, but is shared by all who ask for it."),
+            {absl::StrCat("registered: ", At(spec.where)),
+             absl::StrCat("mend: register it with rookery::Scope::kTransient, so that each gets "
+                          "one of its own.")}));
+      }
+      if (spec.dependencies[i].form != DependencyForm::kProxy || !Container::IsNode(targets[i])) {
+        continue;
+      }
+      if (!container_->transient(targets[i]) &&
+          container_->lifetime(targets[i]) != Lifetime::kApplication) {
+        continue;
+      }
+      const std::string name = Name(spec.dependencies[i].token);
+      const bool transient = container_->transient(targets[i]);
+      faults->push_back(WithDetails(
+          absl::StrCat(Subject(id), " asks for ", Spell(spec.dependencies[i]), ", but ", name,
+                       transient ? " is transient: there is none of the call's."
+                                 : " is a singleton: there is one only."),
+          {absl::StrCat("registered: ", At(spec.where)),
+           absl::StrCat("mend: ask for ", name, "& instead of argument ", i, ".")}));
     }
   }
 }
@@ -380,16 +751,20 @@ ModuleGraph::Id ModuleGraph::FindEnhancer(Index index, const Token& token) const
   return it == module.injectables.end() ? Container::kAbsent : it->second;
 }
 
-absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(const Token& token) {
-  const Candidates seen = Lookup(root_, token);
+absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(Index from, const Token& token) {
+  const Candidates seen = Lookup(from, token);
   if (seen.id != Container::kAbsent && !seen.other.has_value()) return seen.id;
   std::vector<Id> all;
   for (Id id = 0; id < container_->size(); ++id) {
-    if (container_->spec(id).token == token) all.push_back(id);
+    const ProviderSpec& spec = container_->spec(id);
+    if (spec.token == token && !spec.multi && !container_->copy(id) &&
+        spec.kind != ProviderKind::kCollection) {
+      all.push_back(id);
+    }
   }
   if (all.size() == 1) return all.front();
   if (all.empty()) {
-    std::vector<std::string> details = Mends(root_, token);
+    std::vector<std::string> details = Mends(from, token);
     return absl::NotFoundError(
         WithDetails(absl::StrCat("Can't find ", Name(token), ": no module provides it."), details));
   }
@@ -401,19 +776,207 @@ absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindAnywhere(const Token& token) {
   }
   return absl::FailedPreconditionError(WithDetails(
       absl::StrCat("Can't tell which ", Name(token), " is meant: ", JoinNames(owners),
-                   " each have one, and ", modules_[root_].name, " sees none of them."),
-      {absl::StrCat("mend: import the module that is meant into ", modules_[root_].name, ".")}));
+                   " each have one, and ", modules_[from].name, " sees none of them."),
+      {absl::StrCat("mend: import the module that is meant into ", modules_[from].name, ".")}));
 }
 
-absl::StatusOr<ModuleGraph::Id> ModuleGraph::AddLate(const ProviderSpec& spec) {
-  if (const Id known = FindEnhancer(root_, spec.token); known != Container::kAbsent) return known;
-  names_.clear();
-  const Id id = container_->Add(spec, root_);
-  modules_[root_].injectables.emplace(spec.token, id);
-  std::vector<std::string> faults;
-  ResolveNode(id, &faults);
-  if (!faults.empty()) return absl::FailedPreconditionError(absl::StrJoin(faults, "\n"));
+absl::StatusOr<ModuleGraph::Id> ModuleGraph::FindStrictly(Index index, const Token& token) const {
+  const Module& module = modules_[index];
+  if (const Id id = FindEnhancer(index, token); id != Container::kAbsent) return id;
+  for (const Controller& controller : module.controllers) {
+    if (container_->spec(controller.id).token == token) return controller.id;
+  }
+  std::vector<std::string> details;
+  for (const Module& other : modules_) {
+    const auto own = other.by_token.find(token);
+    if (own == other.by_token.end() || own->second == other.self) continue;
+    details.push_back(absl::StrCat("mend: ", other.name, " provides it: ask the ModuleRef of ",
+                                   other.name, ", or this one with rookery::Lookup::kAnywhere."));
+  }
+  if (module.multi.contains(token)) {
+    details.push_back(
+        absl::StrCat("mend: ", module.name, " has several: ask for GetAll<", Name(token), ">()."));
+  }
+  if (details.empty()) {
+    details.push_back(absl::StrCat("mend: provide ", Name(token), " in ", module.name, "."));
+  }
+  std::sort(details.begin(), details.end());
+  return absl::NotFoundError(WithDetails(
+      absl::StrCat("Can't find ", Name(token), " in ", module.name, ": it does not provide it."),
+      details));
+}
+
+std::vector<ModuleGraph::Id> ModuleGraph::FindAll(std::optional<Index> index,
+                                                  const Token& token) const {
+  std::vector<Id> all;
+  for (Id id = 0; id < container_->size(); ++id) {
+    const ProviderSpec& spec = container_->spec(id);
+    if (spec.token != token || container_->copy(id) || spec.kind == ProviderKind::kCollection) {
+      continue;
+    }
+    if (!index.has_value() || container_->module(id) == *index) all.push_back(id);
+  }
+  return all;
+}
+
+bool ModuleGraph::IsBuiltin(Id id) const noexcept {
+  return container_->module(id) == kBuiltinModule;
+}
+
+absl::Status ModuleGraph::CheckGettable(Id id) const {
+  const std::string name = Name(container_->spec(id).token);
+  if (container_->transient(id)) {
+    return absl::FailedPreconditionError(WithDetails(
+        absl::StrCat(name, " is transient: there is one for each who asks, and none to get."),
+        {absl::StrCat("mend: co_await Resolve<", name, ">().")}));
+  }
+  const Lifetime lifetime = container_->lifetime(id);
+  if (lifetime == Lifetime::kCall || lifetime == Lifetime::kDurable) {
+    return absl::FailedPreconditionError(
+        WithDetails(absl::StrCat(name, " is made ", std::string(HowMany(lifetime)),
+                                 ": Get gives singletons alone."),
+                    {absl::StrCat("mend: co_await Resolve<", name,
+                                  ">(id), with ContextId::Current() for that of the call.")}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ModuleGraph::Index> ModuleGraph::FindModule(const TypeTag* type) const {
+  for (Index index = 0; index < modules_.size(); ++index) {
+    if (modules_[index].type->type == type) return index;
+  }
+  return absl::NotFoundError(
+      WithDetails(absl::StrCat("Can't select ", ShortTypeName(type->name), ": it is no module of ",
+                               modules_[root_].name, "'s."),
+                  {"mend: import it somewhere."}));
+}
+
+absl::StatusOr<ModuleGraph::Id> ModuleGraph::AddLate(Index module, const ProviderSpec& spec) {
+  if (const Id known = FindEnhancer(module, spec.token); known != Container::kAbsent) return known;
+  absl::StatusOr<Id> id = AddUnseen(module, spec);
+  if (id.ok()) modules_[module].injectables.emplace(spec.token, *id);
   return id;
+}
+
+absl::StatusOr<ModuleGraph::Id> ModuleGraph::AddUnseen(Index module, ProviderSpec spec) {
+  names_.clear();
+  const Id first = static_cast<Id>(container_->size());
+  const Id id = container_->Add(std::move(spec), module);
+  std::vector<std::string> faults;
+  for (Id next = first; next < container_->size(); ++next) ResolveNode(next, &faults);
+  if (faults.empty()) FinishScopes(first, &faults);
+  if (!faults.empty()) {
+    Forget(first);
+    return absl::FailedPreconditionError(absl::StrJoin(faults, "\n"));
+  }
+  return id;
+}
+
+ModuleGraph::Id ModuleGraph::NodeFor(Id id, const Token& inquirer) {
+  if (!container_->transient(id)) return id;
+  std::vector<Id> copies;
+  const Id copy = container_->CloneFor(id, inquirer, &copies);
+  KeepCopies(copies);
+  return copy;
+}
+
+// ---- loading later --------------------------------------------------------------------------
+
+void ModuleGraph::Forget(Id first) {
+  for (auto& [token, builtin] : builtins_) {
+    if (builtin.id != Container::kAbsent && builtin.id >= first) builtin.id = Container::kAbsent;
+  }
+  const auto gone = [first](const auto& entry) { return entry.second >= first; };
+  for (Module& module : modules_) {
+    std::erase_if(module.copies, [first](Id id) { return id >= first; });
+    absl::erase_if(module.collections, gone);
+    absl::erase_if(module.injectables, gone);
+    if (module.ref != Container::kAbsent && module.ref >= first) module.ref = Container::kAbsent;
+  }
+  container_->Truncate(first);
+  names_.clear();
+}
+
+absl::StatusOr<ModuleGraph::Load> ModuleGraph::BeginLoad(const ModuleImport& import) {
+  Load load;
+  load.modules = modules_.size();
+  load.nodes = container_->size();
+  const std::size_t old_faults = faults_.size();
+  names_.clear();
+  std::vector<const Module*> path;
+  const std::optional<Index> found = Visit(import, &path);
+  if (found.has_value()) {
+    load.module = *found;
+    VisitForward();
+    // Everything below it that was put off.
+    std::vector<Index> open = {load.module};
+    while (!open.empty()) {
+      const Index index = open.back();
+      open.pop_back();
+      Module& module = modules_[index];
+      if (index < load.modules && !module.deferred) continue;
+      if (module.loaded) continue;
+      module.loaded = true;
+      if (index < load.modules) {
+        module.deferred = false;
+        load.woken.push_back(index);
+      }
+      for (const Index next : module.imports) {
+        if (std::find(module.lazy.begin(), module.lazy.end(), next) == module.lazy.end()) {
+          open.push_back(next);
+        } else if (next >= load.modules) {
+          modules_[next].deferred = true;
+        }
+      }
+    }
+    CollectExports(static_cast<Index>(load.modules));
+    const auto first = static_cast<Id>(load.nodes);
+    for (Id id = first; id < container_->size(); ++id) ResolveNode(id, &faults_);
+    for (Index index = static_cast<Index>(load.modules); index < modules_.size(); ++index) {
+      CheckLazy(modules_[index], &faults_);
+    }
+    std::vector<std::string> faults(faults_.begin() + static_cast<std::ptrdiff_t>(old_faults),
+                                    faults_.end());
+    if (ReportCycles(&faults)) FinishScopes(first, &faults);
+    faults_.resize(old_faults);
+    faults_.insert(faults_.end(), faults.begin(), faults.end());
+    for (Id id = 0; id < container_->size(); ++id) {
+      const std::uint32_t module = container_->module(id);
+      if (module == kBuiltinModule) continue;
+      if (modules_[module].deferred && id >= first) container_->Defer(id);
+      if (modules_[module].loaded) container_->Undefer(id);
+    }
+  }
+  if (faults_.size() == old_faults) return load;
+  std::string text = absl::StrCat(
+      "Can't load ", import.type == nullptr ? "a module" : ShortTypeName(import.type->type->name));
+  const std::size_t count = faults_.size() - old_faults;
+  absl::StrAppend(&text, count == 1 ? ":" : absl::StrCat(", ", count, " faults:"));
+  for (std::size_t i = 0; i < count; ++i) {
+    absl::StrAppend(&text, "\n\n", count == 1 ? "" : absl::StrCat(i + 1, ". "),
+                    faults_[old_faults + i]);
+  }
+  faults_.resize(old_faults);
+  RollBack(load);
+  return absl::FailedPreconditionError(text);
+}
+
+void ModuleGraph::RollBack(const Load& load) {
+  forward_.clear();
+  for (const Index index : load.woken) {
+    modules_[index].deferred = true;
+    modules_[index].loaded = false;
+    for (Id id = 0; id < load.nodes; ++id) {
+      if (container_->module(id) == index && !container_->constructed(id)) container_->Defer(id);
+    }
+  }
+  while (modules_.size() > load.modules) {
+    --count_[modules_.back().type];
+    modules_.pop_back();
+  }
+  absl::erase_if(index_, [&](const auto& known) { return known.second >= load.modules; });
+  visiting_.clear();
+  Forget(static_cast<Id>(load.nodes));
 }
 
 std::vector<ModuleGraph::Index> ModuleGraph::InitOrder() const {
@@ -427,7 +990,9 @@ std::vector<ModuleGraph::Index> ModuleGraph::InitOrder() const {
 
 std::vector<std::vector<ModuleGraph::Id>> ModuleGraph::InitGroups(Index index) const {
   const Module& module = modules_[index];
+  if (module.loaded) return {};
   std::vector<Id> nodes = module.providers;
+  nodes.insert(nodes.end(), module.copies.begin(), module.copies.end());
   for (const Controller& controller : module.controllers) nodes.push_back(controller.id);
   for (const auto& [token, id] : module.injectables) nodes.push_back(id);
   std::sort(nodes.begin(), nodes.end(), [this](Id a, Id b) {
@@ -475,6 +1040,12 @@ std::string ModuleGraph::Spell(const Dependency& dependency) const {
       return absl::StrCat("std::shared_ptr<", name, ">");
     case DependencyForm::kOptional:
       return absl::StrCat("Optional<", name, ">");
+    case DependencyForm::kLazy:
+      return absl::StrCat("Lazy<", name, ">");
+    case DependencyForm::kProxy:
+      return absl::StrCat("Proxy<", name, ">");
+    case DependencyForm::kAll:
+      return absl::StrCat("All<", name, ">");
     case DependencyForm::kToken:
       break;
   }
@@ -490,6 +1061,8 @@ std::string ModuleGraph::Subject(Id id) const {
       return absl::StrCat("the alias ", Name(spec.token));
     case ProviderKind::kClass:
       return spec.token.type() == spec.type ? Name(spec.token) : ShortTypeName(spec.type->name);
+    case ProviderKind::kCollection:
+      return absl::StrCat("All<", Name(spec.token), ">");
     case ProviderKind::kValue:
       break;
   }
@@ -558,6 +1131,11 @@ std::vector<std::string> ModuleGraph::Mends(Index at, const Token& token) const 
                                        : absl::StrCat(", and import it into ", here, ".")));
     }
   }
+  if (std::any_of(modules_.begin(), modules_.end(),
+                  [&token](const Module& module) { return module.multi.contains(token); })) {
+    mends.push_back(absl::StrCat("mend: ", name, " is added by ProvideMulti: ask for rookery::All<",
+                                 name, ">."));
+  }
   for (const Module& module : modules_) {
     for (const Controller& controller : module.controllers) {
       if (container_->spec(controller.id).token == token) {
@@ -604,11 +1182,12 @@ std::vector<std::string> ModuleGraph::Mends(Index at, const Token& token) const 
   return mends;
 }
 
-void ModuleGraph::ReportCycles() {
+bool ModuleGraph::ReportCycles(std::vector<std::string>* faults) const {
+  bool none = true;
   for (const std::vector<Id>& cycle : container_->FindCycles()) {
+    none = false;
     std::vector<std::string> names;
     std::vector<std::string> details;
-    bool factory = false;
     for (std::size_t i = 0; i < cycle.size(); ++i) {
       const Id id = cycle[i];
       const Id next = cycle[(i + 1) % cycle.size()];
@@ -616,7 +1195,8 @@ void ModuleGraph::ReportCycles() {
       const auto index = static_cast<std::size_t>(std::find(targets.begin(), targets.end(), next) -
                                                   targets.begin());
       const ProviderSpec& spec = container_->spec(id);
-      factory = factory || spec.kind == ProviderKind::kFactory;
+      // What stands between All<T> and its elements is nobody's to see.
+      if (spec.kind == ProviderKind::kCollection) continue;
       names.push_back(Name(spec.token));
       details.push_back(absl::StrCat(Describe(id), ": argument ", index, " is ",
                                      Spell(spec.dependencies[index])));
@@ -624,17 +1204,15 @@ void ModuleGraph::ReportCycles() {
     names.push_back(names.front());
     details.push_back(
         cycle.size() == 1
-            ? "mend: a provider cannot be made of itself; if another one of that type "
-              "is meant, put it under an InjectionToken of its own."
-            : "mend: move what both sides need into a third provider, or hand one the "
-              "other in a call instead of in its constructor.");
-    if (factory) {
-      details.push_back(
-          "note: a factory is called once, so no later step can close such a circle.");
-    }
-    faults_.push_back(WithDetails(
+            ? std::string("mend: a provider cannot be made of itself; if another one of that type "
+                          "is meant, put it under an InjectionToken of its own.")
+            : absl::StrCat("mend: move what both sides need into a third provider, or let one side "
+                           "ask for rookery::Lazy<",
+                           names.front(), ">, which is looked up at its first use."));
+    faults->push_back(WithDetails(
         absl::StrCat("Circular dependency: ", absl::StrJoin(names, " -> "), "."), details));
   }
+  return none;
 }
 
 }  // namespace rookery::internal

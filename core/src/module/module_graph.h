@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "di/container.h"
 #include "rookery/module/module_builder.h"
+#include "rookery/module/module_ref.h"
 
 namespace rookery::internal {
 
@@ -45,8 +46,12 @@ class ModuleGraph final {
     std::source_location where;
     bool global = false;
     std::uint32_t distance =
-        0;  // the longest way from the root, which has 1; global: beyond all others
+        0;                  // the longest way from the root, which has 1; global: beyond all others
+    bool deferred = false;  // named by lazy imports alone, and not loaded
+    bool loaded = false;    // by LazyModuleLoader: its hooks do not run
     std::vector<Index> imports;
+    std::vector<Index> forward;  // those of the imports that may close a circle
+    std::vector<Index> lazy;     // those that are made when they are needed
     std::vector<ModuleExport> exports;
     std::vector<GlobalEnhancerSpec> enhancers;
     std::vector<Controller> controllers;
@@ -54,13 +59,21 @@ class ModuleGraph final {
     std::vector<Id> providers;     // in the order given
     absl::flat_hash_map<Token, Id> by_token;
     absl::flat_hash_map<Token, Id> injectables;
+    std::vector<Id> copies;                   // of transient providers, one for each who asks
+    Id ref = Container::kAbsent;              // its ModuleRef, once somebody asks
     absl::flat_hash_map<Token, Id> exported;  // own and re-exported
+    // Several under one token.
+    absl::flat_hash_map<Token, std::vector<Id>> multi;
+    absl::flat_hash_map<Token, std::vector<Id>> exported_multi;
+    absl::flat_hash_map<Token, Id> collections;  // what All<T> gets here
   };
 
   explicit ModuleGraph(Container* container) : container_(container) {}
   ModuleGraph(const ModuleGraph&) = delete;
   ModuleGraph& operator=(const ModuleGraph&) = delete;
 
+  // What ModuleRefs ask; before Resolve.
+  void set_host(ModuleHost* host) noexcept { host_ = host; }
   // What every module sees unless it sees something nearer: the framework's own providers. Made
   // only if somebody asks for them.
   void AddBuiltin(ProviderSpec spec);
@@ -82,11 +95,37 @@ class ModuleGraph final {
   [[nodiscard]] Id Find(Index module, const Token& token);
   // The enhancer of that class in `module`: the module's own provider, or what AddInjectable added.
   [[nodiscard]] Id FindEnhancer(Index module, const Token& token) const;
-  // The one that `token` means in the whole application: what the root sees, else the only one that
+  // The one that `token` means in the whole application: what `from` sees, else the only one that
   // any module has. Otherwise NOT_FOUND or FAILED_PRECONDITION with the reason.
-  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(const Token& token);
-  // Adds a class to the root after Resolve, as an injectable; faults come as the status.
-  [[nodiscard]] absl::StatusOr<Id> AddLate(const ProviderSpec& spec);
+  [[nodiscard]] absl::StatusOr<Id> FindAnywhere(Index from, const Token& token);
+  // The one of `module` itself: a provider, controller or enhancer. Otherwise NOT_FOUND.
+  [[nodiscard]] absl::StatusOr<Id> FindStrictly(Index module, const Token& token) const;
+  // Every one of `module`, or of all modules (nullopt), those of ProvideMulti too.
+  [[nodiscard]] std::vector<Id> FindAll(std::optional<Index> module, const Token& token) const;
+  // Of the framework, and of no module.
+  [[nodiscard]] bool IsBuiltin(Id id) const noexcept;
+  // OK if `id` is a singleton, or per loop; else why not.
+  [[nodiscard]] absl::Status CheckGettable(Id id) const;
+  // The module of that class; NOT_FOUND if there is none.
+  [[nodiscard]] absl::StatusOr<Index> FindModule(const TypeTag* type) const;
+  // Adds a class to a module after Resolve, as an injectable; faults come as the status.
+  [[nodiscard]] absl::StatusOr<Id> AddLate(Index module, const ProviderSpec& spec);
+  // A node of the transient `id` for `inquirer`; of anything else, itself.
+  [[nodiscard]] Id NodeFor(Id id, const Token& inquirer);
+  // Adds a class to a module after Resolve that nobody can ask for: what ModuleRef::Create makes.
+  [[nodiscard]] absl::StatusOr<Id> AddUnseen(Index module, ProviderSpec spec);
+
+  // What LazyModuleLoader does before anything is made: `import` and all it imports that is not
+  // there yet. Faults come as the status, and leave nothing behind.
+  struct Load {
+    Index module = 0;
+    std::size_t modules = 0;  // how many there were before
+    std::size_t nodes = 0;
+    std::vector<Index> woken;  // were there, deferred
+  };
+  [[nodiscard]] absl::StatusOr<Load> BeginLoad(const ModuleImport& import);
+  // Undoes it after what it made has failed.
+  void RollBack(const Load& load);
 
   // The nodes of the module by groups that may be initialised at the same time: by level, the
   // module's own class last. After Construct.
@@ -110,16 +149,41 @@ class ModuleGraph final {
   void AddProviders(Index index, std::vector<ProviderSpec> statics,
                     std::vector<ProviderSpec> dynamics);
   void SetDistances();
-  void CollectExports();
+  void VisitForward();
+  void CollectExports(Index first);
+  void CollectExportsOf(Index index, std::vector<std::string>* faults);
+  void MarkDeferred();
+  // What a module that is loaded lazily may not have.
+  void CheckLazy(const Module& module, std::vector<std::string>* faults) const;
+  // Drops the nodes from `first` on.
+  void Forget(Id first);
+  // Scopes and copies of the nodes from `first` on.
+  void FinishScopes(Id first, std::vector<std::string>* faults);
+  void ReportScopes(Id first, std::span<const Id> widened, std::vector<std::string>* faults) const;
+  void KeepCopies(const std::vector<Id>& copies);
+  [[nodiscard]] Id ModuleRefOf(Index module);
+  // What All<T> asks for in `module`.
+  [[nodiscard]] Id CollectionOf(Index module, const Token& token);
+  [[nodiscard]] static std::string_view HowMany(Lifetime lifetime) noexcept;
   [[nodiscard]] Candidates Lookup(Index module, const Token& token);
   void ResolveNode(Id id, std::vector<std::string>* faults);
-  void ReportCycles();
+  // Whether there are none.
+  bool ReportCycles(std::vector<std::string>* faults) const;
   [[nodiscard]] std::string Missing(Id id, std::size_t index, const Candidates& found) const;
   [[nodiscard]] std::vector<std::string> Mends(Index module, const Token& token) const;
   [[nodiscard]] std::string Spell(const Dependency& dependency) const;
   [[nodiscard]] std::string Subject(Id id) const;
 
   Container* container_;
+  ModuleHost* host_ = nullptr;
+  struct Forward {
+    const void* from;
+    ModuleImport import;
+  };
+  std::vector<Forward> forward_;  // to be visited
+  bool any_forward_ = false;
+  bool any_lazy_ = false;
+  absl::flat_hash_map<Token, std::vector<Id>> globals_multi_;
   std::vector<Module> modules_;  // imported ones before those who import them
   Index root_ = 0;
   std::vector<std::string> faults_;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "pipeline/compiled_handler.h"
+#include "pipeline/scoped_handler.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/stats.h"
 #include "runtime/abseil_strings.h"
@@ -31,6 +32,8 @@ using internal::GuardFunction;
 using internal::HandlerPlan;
 using internal::InterceptorFunction;
 using internal::PipeFunction;
+using internal::ScopedHandler;
+using internal::ScopedPlan;
 using internal::Stage;
 
 const ControllerDescription& Description(const BoundController& controller) {
@@ -198,18 +201,28 @@ void CheckCollisions(const std::vector<Served>& all, std::vector<std::string>* f
   }
 }
 
-// Enhancers of one level with their instances, by kind.
-struct Level {
-  std::vector<Stage<GuardFunction>> guards;
-  std::vector<Stage<InterceptorFunction>> interceptors;
-  std::vector<Stage<PipeFunction>> pipes;
-  std::vector<Stage<FilterFunction>> filters;
+// An enhancer: with its instance, or with the node that instances of it come from.
+template <class Function>
+struct Use {
+  Stage<Function> stage;
+  std::optional<std::uint32_t> node;
 };
+
+// Enhancers of one level, by kind.
+struct Level {
+  std::vector<Use<GuardFunction>> guards;
+  std::vector<Use<InterceptorFunction>> interceptors;
+  std::vector<Use<PipeFunction>> pipes;
+  std::vector<Use<FilterFunction>> filters;
+};
+
+using Resolve = std::function<std::shared_ptr<void>(const Token&)>;
+using ResolveScoped = std::function<std::optional<std::uint32_t>(const Token&)>;
 
 class Registry final : public HandlerRegistry {
  public:
-  Registry(StatsRegistry& stats, BaggageAllowList accept)
-      : stats_(stats), accept_(std::move(accept)) {}
+  Registry(StatsRegistry& stats, BaggageAllowList accept, internal::Container* container)
+      : stats_(stats), accept_(std::move(accept)), container_(container) {}
 
   absl::Status Compile(std::vector<BoundController>& controllers,
                        std::vector<BoundEnhancers>& globals);
@@ -223,14 +236,14 @@ class Registry final : public HandlerRegistry {
                      const absl::Status& status) const noexcept override;
 
  private:
-  absl::Status Bind(const std::vector<EnhancerUse>& uses,
-                    const std::function<std::shared_ptr<void>(const Token&)>& resolve,
-                    Level* level);
+  absl::Status Bind(const std::vector<EnhancerUse>& uses, const Resolve& resolve,
+                    const ResolveScoped& scoped, Level* level);
   absl::Status CompileController(const BoundController& controller, const Level& global,
-                                 std::vector<const CompiledHandler*>* compiled);
+                                 std::vector<const Handler*>* compiled);
 
   StatsRegistry& stats_;
   BaggageAllowList accept_;
+  internal::Container* container_;
   // What the handlers point at. Destroyed after them: the last member goes first.
   std::vector<std::shared_ptr<void>> instances_;
   std::vector<std::shared_ptr<ControllerDescription::PatternEntry>> patterns_;
@@ -244,62 +257,76 @@ class Registry final : public HandlerRegistry {
   mutable std::atomic<std::uint32_t> logged_{0};
 };
 
-absl::Status Registry::Bind(const std::vector<EnhancerUse>& uses,
-                            const std::function<std::shared_ptr<void>(const Token&)>& resolve,
-                            Level* level) {
+absl::Status Registry::Bind(const std::vector<EnhancerUse>& uses, const Resolve& resolve,
+                            const ResolveScoped& scoped, Level* level) {
   for (const EnhancerUse& use : uses) {
     std::shared_ptr<void> instance = use.instance;
-    if (instance == nullptr && resolve) instance = resolve(use.token);
-    if (instance == nullptr) {
+    std::optional<std::uint32_t> node;
+    if (instance == nullptr && scoped) node = scoped(use.token);
+    if (instance == nullptr && !node.has_value() && resolve) instance = resolve(use.token);
+    if (instance == nullptr && !node.has_value()) {
       return absl::InternalError(
           absl::StrCat("nobody made the enhancer ", use.token.name(), At(use.where)));
     }
     void* const raw = instance.get();
-    instances_.push_back(std::move(instance));
+    if (instance != nullptr) instances_.push_back(std::move(instance));
     if (const auto* guard = std::get_if<GuardFunction>(&use.function)) {
-      level->guards.push_back({*guard, raw});
+      level->guards.push_back({{*guard, raw}, node});
     } else if (const auto* interceptor = std::get_if<InterceptorFunction>(&use.function)) {
-      level->interceptors.push_back({*interceptor, raw});
+      level->interceptors.push_back({{*interceptor, raw}, node});
     } else if (const auto* pipe = std::get_if<PipeFunction>(&use.function)) {
-      level->pipes.push_back({*pipe, raw});
+      level->pipes.push_back({{*pipe, raw}, node});
     } else {
-      level->filters.push_back({*std::get_if<FilterFunction>(&use.function), raw});
+      level->filters.push_back({{*std::get_if<FilterFunction>(&use.function), raw}, node});
     }
   }
   return absl::OkStatus();
 }
 
-// Filters are asked from the inside out, and the last listed of a level first.
-void AppendFilters(const Level& level, std::vector<Stage<FilterFunction>>* filters) {
-  filters->insert(filters->end(), level.filters.rbegin(), level.filters.rend());
+template <class Function>
+void Append(const Use<Function>& use, ScopedPlan::List list, std::vector<Stage<Function>>* stages,
+            ScopedPlan* plan) {
+  if (use.node.has_value()) plan->patches.push_back({list, stages->size(), *use.node});
+  stages->push_back(use.stage);
 }
 
-void AppendStages(const Level& level, const MethodDescriptor& method, HandlerPlan* plan) {
-  plan->guards.insert(plan->guards.end(), level.guards.begin(), level.guards.end());
-  plan->interceptors.insert(plan->interceptors.end(), level.interceptors.begin(),
-                            level.interceptors.end());
-  for (const Stage<PipeFunction>& pipe : level.pipes) {
-    if (pipe.function.only == nullptr ||
-        pipe.function.only()->GetDescriptor() == method.request().GetDescriptor()) {
-      plan->pipes.push_back(pipe);
+// Filters are asked from the inside out, and the last listed of a level first.
+void AppendFilters(const Level& level, ScopedPlan* plan) {
+  for (auto use = level.filters.rbegin(); use != level.filters.rend(); ++use) {
+    Append(*use, ScopedPlan::List::kFilters, &plan->plan.filters, plan);
+  }
+}
+
+void AppendStages(const Level& level, const MethodDescriptor& method, ScopedPlan* plan) {
+  for (const auto& use : level.guards) {
+    Append(use, ScopedPlan::List::kGuards, &plan->plan.guards, plan);
+  }
+  for (const auto& use : level.interceptors) {
+    Append(use, ScopedPlan::List::kInterceptors, &plan->plan.interceptors, plan);
+  }
+  for (const Use<PipeFunction>& use : level.pipes) {
+    const PipeFunction& pipe = use.stage.function;
+    if (pipe.only == nullptr || pipe.only()->GetDescriptor() == method.request().GetDescriptor()) {
+      Append(use, ScopedPlan::List::kPipes, &plan->plan.pipes, plan);
     }
   }
 }
 
 absl::Status Registry::CompileController(const BoundController& controller, const Level& global,
-                                         std::vector<const CompiledHandler*>* compiled) {
+                                         std::vector<const Handler*>* compiled) {
   const ControllerDescription& description = Description(controller);
-  if (controller.instance == nullptr) {
+  if (controller.instance == nullptr && !controller.node.has_value()) {
     return absl::InternalError(absl::StrCat("nobody made the controller ", Title(controller)));
   }
-  instances_.push_back(controller.instance);
+  if (controller.instance != nullptr) instances_.push_back(controller.instance);
   patterns_.insert(patterns_.end(), description.patterns.begin(), description.patterns.end());
   std::vector<const ServiceDescriptor*> services;
   for (const auto& service : description.services) services.push_back(service.descriptor);
   const ControllerInfo& info =
       controllers_.emplace_back(ClassName(controller), std::move(services), description.metadata);
   Level own;
-  absl::Status status = Bind(controller.description->enhancers().uses(), controller.resolve, &own);
+  absl::Status status =
+      Bind(controller.description->enhancers().uses(), controller.resolve, controller.scoped, &own);
   if (!status.ok()) return status;
 
   for (const Served& served : ServedBy(controller)) {
@@ -308,7 +335,7 @@ absl::Status Registry::CompileController(const BoundController& controller, cons
     Level level;
     const auto add = [&](const MethodBuilder& from) {
       metadata.SetAll(from.metadata());
-      return Bind(from.enhancers().uses(), controller.resolve, &level);
+      return Bind(from.enhancers().uses(), controller.resolve, controller.scoped, &level);
     };
     if (builder != nullptr) status = add(*builder);
     for (const auto& entry : description.methods) {
@@ -316,21 +343,31 @@ absl::Status Registry::CompileController(const BoundController& controller, cons
     }
     if (!status.ok()) return status;
 
-    HandlerPlan plan;
+    ScopedPlan scoped;
+    HandlerPlan& plan = scoped.plan;
     plan.method = &methods_.emplace_back(*served.method, info, std::move(metadata));
-    if (!served.cast(description.type, controller.instance.get(), &plan.service)) {
+    if (controller.node.has_value()) {
+      scoped.controller = *controller.node;
+      scoped.type = description.type;
+      scoped.cast = served.cast;
+    } else if (!served.cast(description.type, controller.instance.get(), &plan.service)) {
       return absl::InternalError(
           absl::StrCat(Title(controller), " is not what serves ", Abs(served.method->full_name)));
     }
-    AppendStages(global, *served.method, &plan);
-    AppendStages(own, *served.method, &plan);
-    AppendStages(level, *served.method, &plan);
-    AppendFilters(level, &plan.filters);
-    AppendFilters(own, &plan.filters);
-    AppendFilters(global, &plan.filters);
+    AppendStages(global, *served.method, &scoped);
+    AppendStages(own, *served.method, &scoped);
+    AppendStages(level, *served.method, &scoped);
+    AppendFilters(level, &scoped);
+    AppendFilters(own, &scoped);
+    AppendFilters(global, &scoped);
     plan.stats = &stats_.Method(served.method->full_name);
     plan.accept = &accept_;
-    auto handler = std::make_unique<CompiledHandler>(std::move(plan));
+    std::unique_ptr<Handler> handler;
+    if (scoped.patches.empty() && !scoped.controller.has_value()) {
+      handler = std::make_unique<CompiledHandler>(std::move(plan));
+    } else {
+      handler = std::make_unique<ScopedHandler>(std::move(scoped), *container_);
+    }
     compiled->push_back(handler.get());
     handlers_.push_back(std::move(handler));
   }
@@ -341,23 +378,23 @@ absl::Status Registry::Compile(std::vector<BoundController>& controllers,
                                std::vector<BoundEnhancers>& globals) {
   Level global;
   for (const BoundEnhancers& one : globals) {
-    absl::Status status = Bind(one.enhancers->enhancers().uses(), one.resolve, &global);
+    absl::Status status = Bind(one.enhancers->enhancers().uses(), one.resolve, one.scoped, &global);
     if (!status.ok()) return status;
   }
-  std::vector<const CompiledHandler*> compiled;
+  std::vector<const Handler*> compiled;
   for (const BoundController& controller : controllers) {
     absl::Status status = CompileController(controller, global, &compiled);
     if (!status.ok()) return status;
   }
 
-  absl::flat_hash_map<std::string_view, std::vector<const CompiledHandler*>> lists;
+  absl::flat_hash_map<std::string_view, std::vector<const Handler*>> lists;
   lists.reserve(compiled.size());
-  for (const CompiledHandler* const handler : compiled) {
+  for (const Handler* const handler : compiled) {
     ForEachName(handler->descriptor(),
                 [&](std::string_view name) { lists[name].push_back(handler); });
   }
   by_name_.reserve(lists.size());
-  for (const CompiledHandler* const handler : compiled) {
+  for (const Handler* const handler : compiled) {
     ForEachName(handler->descriptor(), [&](std::string_view name) {
       auto& list = lists[name];
       if (list.front() != handler) return;
@@ -413,10 +450,10 @@ std::vector<std::string> CheckHandlers(std::span<const BoundController> controll
 
 absl::StatusOr<std::unique_ptr<HandlerRegistry>> CompileHandlers(
     std::vector<BoundController> controllers, std::vector<BoundEnhancers> globals,
-    StatsRegistry& stats, BaggageAllowList accept) {
+    StatsRegistry& stats, BaggageAllowList accept, internal::Container* container) {
   const std::vector<std::string> faults = CheckHandlers(controllers);
   if (!faults.empty()) return absl::InvalidArgumentError(absl::StrJoin(faults, "\n"));
-  auto registry = std::make_unique<Registry>(stats, std::move(accept));
+  auto registry = std::make_unique<Registry>(stats, std::move(accept), container);
   absl::Status status = registry->Compile(controllers, globals);
   if (!status.ok()) return status;
   return std::unique_ptr<HandlerRegistry>(std::move(registry));

@@ -434,12 +434,12 @@ Task<Message*> CompiledHandler::Next(CallContext& call, Response& response) cons
 
 // ---- events ---------------------------------------------------------------------------------
 
-EventGroup::EventGroup(std::vector<const CompiledHandler*> handlers, MethodStats* stats)
+EventGroup::EventGroup(std::vector<const Handler*> handlers, MethodStats* stats)
     : Handler(&handlers.front()->descriptor()), handlers_(std::move(handlers)), stats_(stats) {}
 
 Task<Response> EventGroup::Call(CallContext& call, Request& request) const {
   absl::Status first;
-  for (const CompiledHandler* const handler : handlers_) {
+  for (const Handler* const handler : handlers_) {
     // Never owned: what one handler's pipes change is not the next one's business.
     Request view(request.message(), /*owned=*/false);
     Task<Response> task = handler->Call(call, view);

@@ -81,7 +81,7 @@ class CompiledHandler final : public Handler {
 // if some fail the event has failed, with the first one's status.
 class EventGroup final : public Handler {
  public:
-  EventGroup(std::vector<const CompiledHandler*> handlers, MethodStats* stats);
+  EventGroup(std::vector<const Handler*> handlers, MethodStats* stats);
 
   [[nodiscard]] Task<Response> Call(CallContext& call, Request& request) const override;
   [[nodiscard]] Task<google::protobuf::Message*> Next(CallContext& call,
@@ -90,7 +90,7 @@ class EventGroup final : public Handler {
   void CallEnded(CallContext& call, absl::StatusCode code) const noexcept override;
 
  private:
-  std::vector<const CompiledHandler*> handlers_;
+  std::vector<const Handler*> handlers_;
   MethodStats* stats_;
 };
 

@@ -82,7 +82,11 @@ void Context::Erase(const ContextKeyBase& key) noexcept {
   }
 }
 
-void Context::OnUnreferenced() noexcept { delete this; }
+void Context::OnUnreferenced() noexcept {
+  // While all of it is there still: a request-scoped provider may look at its call to the last.
+  DropValues();
+  delete this;
+}
 
 void Context::ResetContext() noexcept {
   parent_cancel_.Disarm();

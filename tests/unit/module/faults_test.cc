@@ -264,8 +264,8 @@ TEST(Faults, CircleOfProviders) {
           "    Cats of AppModule (registered at here): argument 0 is Dogs&\n"
           "    Dogs of AppModule (registered at here): argument 0 is std::shared_ptr<Birds>\n"
           "    Birds of AppModule (registered at here): argument 1 is Cats&\n"
-          "    mend: move what both sides need into a third provider, or hand one the other "
-          "in a call instead of in its constructor."));
+          "    mend: move what both sides need into a third provider, or let one side ask for "
+          "rookery::Lazy<Cats>, which is looked up at its first use."));
 }
 
 struct Narcissus {
@@ -298,9 +298,8 @@ TEST(Faults, CircularFactories) {
           "Circular dependency: Cache -> Cachet -> Cache.\n"
           "    the factory of Cache of AppModule (registered at here): argument 0 is Cachet&\n"
           "    the factory of Cachet of AppModule (registered at here): argument 0 is Cache&\n"
-          "    mend: move what both sides need into a third provider, or hand one the other in a "
-          "call instead of in its constructor.\n"
-          "    note: a factory is called once, so no later step can close such a circle."));
+          "    mend: move what both sides need into a third provider, or let one side ask for "
+          "rookery::Lazy<Cache>, which is looked up at its first use."));
 }
 
 TEST(Faults, CircularAliases) {
@@ -329,7 +328,8 @@ TEST(Faults, CircleOfModules) {
               ElementsAre("Modules import each other: CatsModule -> DogsModule -> CatsModule.\n"
                           "    the last of these imports is at here\n"
                           "    mend: move what both need into a third module that each of them "
-                          "imports."));
+                          "imports; or let one of these imports be "
+                          "module.Import<rookery::ForwardRef<CatsModule>>()."));
 }
 
 struct MatryoshkaModule {

@@ -115,7 +115,7 @@ TEST(Modules, AnImportBeatsAGlobalInAnyOrder) {
   Graph<AppModule> app;
   ASSERT_THAT(app.faults(), IsEmpty());
   ASSERT_THAT(app.Construct(), IsEmpty());
-  const auto found = app.graph.FindAnywhere(Token::Of<Reader>());
+  const auto found = app.graph.FindAnywhere(app.graph.root(), Token::Of<Reader>());
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(static_cast<Reader*>(app.container.instance(*found).get())->name, "feature");
   // An explicit import of the global one and of the other is a matter of choice, and is refused.

@@ -566,6 +566,7 @@ void ServerCall::OnUnreferenced() noexcept {
 }
 
 void ServerCall::Recycle() noexcept {
+  DropValues();
   request_.reset();
   arena_.Reset();
   received_.Reset();

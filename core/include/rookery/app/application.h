@@ -26,9 +26,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "rookery/di/durable.h"
 #include "rookery/di/provider.h"
+#include "rookery/di/scope.h"
 #include "rookery/di/token.h"
 #include "rookery/module/module_builder.h"
+#include "rookery/module/module_ref.h"
 #include "rookery/pipeline/enhancers.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/baggage.h"
@@ -56,6 +59,9 @@ struct ApplicationOptions {
   // What ends Run(). Other signals are left alone, and so are these outside Run().
   std::vector<int> signals = {SIGTERM, SIGINT};
 
+  // What durable providers are kept by: a tenant, say.
+  DurableOptions durable;
+
   LogOptions log;
   // What callers' baggage may set in this node's CLS. Nothing by default: baggage is untrusted.
   BaggageAllowList accept_baggage;
@@ -77,6 +83,14 @@ namespace internal {
 
 class ApplicationImpl;
 
+template <class M>
+ModuleImport RootImport() {
+  ModuleImport root;
+  root.type = StaticModuleType<M>();
+  root.where = std::source_location::current();
+  return root;
+}
+
 // What a TestingModule replaces.
 struct ApplicationOverrides {
   std::vector<ProviderSpec> providers;
@@ -93,10 +107,124 @@ concept ChannelOptions = requires(const O& options, TransportHost& host) {
 
 }  // namespace internal
 
+// What a program has of its modules: their providers, and their life. An Application is one that
+// also serves; by itself it is Nest's standalone application, for workers, cron jobs and
+// command-line tools:
+//
+//   int main() {
+//     auto app = rookery::Application::CreateContext<JobsModule>();
+//     return rookery::SyncWait(app.Get<Cleanup>().Run());
+//   }
+//
+// Movable. One thread builds, runs and closes it; Get, GetAll, Resolve, Select, Client, Stats and
+// RequestStop may be called from any thread while it runs. Destroying it closes it.
+class ApplicationContext {
+ public:
+  ApplicationContext(ApplicationContext&&) noexcept;
+  ApplicationContext& operator=(ApplicationContext&&) noexcept;
+  ~ApplicationContext();
+
+  // Compiles the handlers, then runs OnModuleInit and OnApplicationBootstrap. CreateContext and
+  // Application::Start do it; tests may want it alone. Once; later calls do nothing.
+  void Init() { OrThrow(TryInit()); }
+  [[nodiscard]] absl::Status TryInit();
+
+  // Serves (where there are listeners) until one of ApplicationOptions::signals, RequestStop() or
+  // Close(); then shuts down as Close does. Starts first, if that was not done. Returns the
+  // process's exit code: 0, or 1 when it could not start, with the reason in the log. A second
+  // signal during the shutdown ends the process at once, with exit code 128 + signal.
+  [[nodiscard]] int Run();
+  // Makes Run() return, after a shutdown. Any thread, handlers included; returns at once.
+  void RequestStop() noexcept;
+  // Not ready -> no new calls -> calls in flight end, or are cancelled after the grace ->
+  // OnModuleDestroy and BeforeApplicationShutdown -> listeners close -> OnApplicationShutdown. A
+  // hook that fails is logged and the others run. Blocks; not from a handler. Idempotent: a second
+  // caller waits for the first.
+  void Close() noexcept;
+
+  // The singleton of T that the root module sees, else the only one in the application; a
+  // controller, too. Throws ApplicationError if there is none, or no telling which, and for what is
+  // request-scoped or transient: Resolve that. Valid as long as the application. On a loop's thread
+  // it gives that loop's instance of what there is one of per loop.
+  template <class T>
+  [[nodiscard]] T& Get() {
+    return *static_cast<T*>(Find(Token::Of<T>()).get());
+  }
+  template <class T>
+  [[nodiscard]] T& Get(const InjectionToken<T>& token) {
+    return *static_cast<T*>(Find(token).get());
+  }
+  // Every singleton under the token of T, whichever module it is in; those of ProvideMulti too.
+  template <class T>
+  [[nodiscard]] std::vector<T*> GetAll() {
+    return Root().template GetAll<T>(Lookup::kAnywhere);
+  }
+
+  // T within a context of its own, or within the context `id`: the same id, the same instance. As
+  // ModuleRef::Resolve; looks where Get does.
+  template <class T>
+  [[nodiscard]] Task<std::shared_ptr<T>> Resolve() {
+    return Root().template Resolve<T>(Lookup::kAnywhere);
+  }
+  template <class T>
+  [[nodiscard]] Task<std::shared_ptr<T>> Resolve(ContextId id) {
+    return Root().template Resolve<T>(std::move(id), Lookup::kAnywhere);
+  }
+  template <class T>
+  [[nodiscard]] Task<std::shared_ptr<T>> Resolve(const InjectionToken<T>& token, ContextId id) {
+    return Root().Resolve(token, std::move(id), Lookup::kAnywhere);
+  }
+
+  // The module M, for its own providers: app.Select<OrdersModule>().Get<OrderRepository>(). Of
+  // several dynamic modules of the class M, the first. Throws ApplicationError if it is not there.
+  template <class M>
+  [[nodiscard]] ModuleRef Select() {
+    return SelectModule(&internal::kTypeTag<M>);
+  }
+
+  // A client onto this application's own controllers, in this process, through the whole pipeline.
+  // Runs Init if that was not done. The application must outlive it.
+  template <class X>
+  [[nodiscard]] X Client() {
+    return X(LocalChannel());
+  }
+  // A client over a transport: app.Client<OrdersClient>(Grpc{.address = "orders:50051"}).
+  template <class X, class O>
+  [[nodiscard]] X Client(const O& options) {
+    static_assert(
+        internal::ChannelOptions<O>,
+        "rookery: Client(options): these are no options of a client transport; include its "
+        "header, e.g. rookery/transports/grpc.h");
+    return X(MakeChannel(options, host()));
+  }
+
+  // All counters, now.
+  [[nodiscard]] StatsSnapshot Stats() const;
+  [[nodiscard]] const Logger& log() const noexcept;
+  // What it lends to transports.
+  [[nodiscard]] TransportHost& host() noexcept;
+
+ protected:
+  explicit ApplicationContext(std::shared_ptr<internal::ApplicationImpl> impl) noexcept;
+
+  static void OrThrow(const absl::Status& status) {
+    if (!status.ok()) throw ApplicationError(status);
+  }
+  [[nodiscard]] internal::ApplicationImpl& impl() const noexcept { return *impl_; }
+
+ private:
+  [[nodiscard]] std::shared_ptr<void> Find(const Token& token);
+  [[nodiscard]] ModuleRef Root();
+  [[nodiscard]] ModuleRef SelectModule(const internal::TypeTag* type);
+  [[nodiscard]] std::shared_ptr<Channel> LocalChannel();
+
+  std::shared_ptr<internal::ApplicationImpl> impl_;
+};
+
 // See the top of this file. Movable. One thread builds, starts, runs and closes it; Get, Client,
 // Stats, ready and RequestStop may be called from any thread while it runs. Destroying it closes
 // it.
-class Application final {
+class Application final : public ApplicationContext {
  public:
   // Builds the application whose root module is M: collects its modules, checks everything, then
   // constructs all providers and controllers. Throws ApplicationError with all faults.
@@ -111,18 +239,28 @@ class Application final {
   // The same without exceptions.
   template <class M>
   [[nodiscard]] static absl::StatusOr<Application> TryCreate(ApplicationOptions options = {}) {
-    return Build({internal::StaticModuleType<M>(), nullptr, std::source_location::current()},
-                 std::move(options), {});
+    return Build(internal::RootImport<M>(), std::move(options), {});
   }
   [[nodiscard]] static absl::StatusOr<Application> TryCreate(const DynamicModule& root,
                                                              ApplicationOptions options = {}) {
-    return Build({root.content()->type, root.content(), root.content()->where}, std::move(options),
-                 {});
+    return Build(internal::ImportOf(root, std::source_location::current()), std::move(options), {});
   }
 
-  Application(Application&&) noexcept;
-  Application& operator=(Application&&) noexcept;
-  ~Application();
+  // One without listeners, initialised: for what serves nobody. It may have controllers, which its
+  // own Client<X>() calls. Throws ApplicationError with all faults, and if an initialising hook
+  // fails.
+  template <class M>
+  [[nodiscard]] static ApplicationContext CreateContext(ApplicationOptions options = {}) {
+    return InitContext(Create<M>(std::move(options)));
+  }
+  [[nodiscard]] static ApplicationContext CreateContext(const DynamicModule& root,
+                                                        ApplicationOptions options = {}) {
+    return InitContext(Create(root, std::move(options)));
+  }
+
+  Application(Application&&) noexcept = default;
+  Application& operator=(Application&&) noexcept = default;
+  ~Application() = default;
 
   // Serves on a transport too: app.Listen(Grpc{.address = "0.0.0.0:50051"}). Before Start nothing
   // is bound yet; afterwards it is bound at once, and a failure is thrown as ApplicationError.
@@ -179,64 +317,15 @@ class Application final {
     return *this;
   }
 
-  // Compiles the handlers, then runs OnModuleInit and OnApplicationBootstrap. Start does it; tests
-  // may want it alone. Once; later calls do nothing.
-  void Init() { OrThrow(TryInit()); }
-  [[nodiscard]] absl::Status TryInit();
   // Init, then binds all listeners, in the order given. When one fails, those before it are closed,
   // the shutdown hooks run, and ApplicationError says which and why.
   void Start() { OrThrow(TryStart()); }
   [[nodiscard]] absl::Status TryStart();
 
-  // Start (if that was not done), then serves until one of ApplicationOptions::signals,
-  // RequestStop() or Close(); then shuts down as Close does. Returns the process's exit code: 0, or
-  // 1 when it could not start, with the reason in the log. A second signal during the shutdown ends
-  // the process at once, with exit code 128 + signal.
-  [[nodiscard]] int Run();
-  // Makes Run() return, after a shutdown. Any thread, handlers included; returns at once.
-  void RequestStop() noexcept;
-  // Not ready -> no new calls -> calls in flight end, or are cancelled after the grace ->
-  // OnModuleDestroy and BeforeApplicationShutdown -> listeners close -> OnApplicationShutdown. A
-  // hook that fails is logged and the others run. Blocks; not from a handler. Idempotent: a second
-  // caller waits for the first.
-  void Close() noexcept;
-
-  // The provider of T that the root module sees, else the only one in the application. Throws
-  // ApplicationError if there is none, or no telling which. Valid as long as the application.
-  template <class T>
-  [[nodiscard]] T& Get() {
-    return *static_cast<T*>(Find(Token::Of<T>()).get());
-  }
-  template <class T>
-  [[nodiscard]] T& Get(const InjectionToken<T>& token) {
-    return *static_cast<T*>(Find(token).get());
-  }
-
-  // A client onto this application's own controllers, in this process, through the whole pipeline.
-  // Runs Init if that was not done. The application must outlive it.
-  template <class X>
-  [[nodiscard]] X Client() {
-    return X(LocalChannel());
-  }
-  // A client over a transport: app.Client<OrdersClient>(Grpc{.address = "orders:50051"}).
-  template <class X, class O>
-  [[nodiscard]] X Client(const O& options) {
-    static_assert(
-        internal::ChannelOptions<O>,
-        "rookery: Client(options): these are no options of a client transport; include its "
-        "header, e.g. rookery/transports/grpc.h");
-    return X(MakeChannel(options, host()));
-  }
-
   // Where it listens, in the order of Listen: "127.0.0.1:50051". Empty before Start.
   [[nodiscard]] std::vector<std::string> Endpoints() const;
   // Started, and not shutting down.
   [[nodiscard]] bool ready() const noexcept;
-  // All counters, now.
-  [[nodiscard]] StatsSnapshot Stats() const;
-  [[nodiscard]] const Logger& log() const noexcept;
-  // What it lends to transports.
-  [[nodiscard]] TransportHost& host() noexcept;
 
   // For the framework: see rookery/app/testing.h.
   [[nodiscard]] static absl::StatusOr<Application> Build(internal::ModuleImport root,
@@ -244,21 +333,19 @@ class Application final {
                                                          internal::ApplicationOverrides overrides);
 
  private:
-  explicit Application(std::shared_ptr<internal::ApplicationImpl> impl) noexcept;
+  using ApplicationContext::ApplicationContext;
+  using ApplicationContext::OrThrow;
 
-  static void OrThrow(const absl::Status& status) {
-    if (!status.ok()) throw ApplicationError(status);
-  }
   static Application OrThrow(absl::StatusOr<Application> app) {
     OrThrow(app.status());
     return *std::move(app);
   }
+  static ApplicationContext InitContext(Application app) {
+    app.Init();
+    return ApplicationContext(std::move(app));
+  }
   void AddTransport(std::unique_ptr<ServerTransport> transport);
   [[nodiscard]] GlobalEnhancers& globals();
-  [[nodiscard]] const std::shared_ptr<void>& Find(const Token& token);
-  [[nodiscard]] std::shared_ptr<Channel> LocalChannel();
-
-  std::shared_ptr<internal::ApplicationImpl> impl_;
 };
 
 }  // namespace rookery

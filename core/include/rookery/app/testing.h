@@ -32,10 +32,12 @@ class TestingModule final {
 
   template <class M>
   [[nodiscard]] static TestingModule Of(Where where = Where::current()) {
-    return TestingModule({internal::StaticModuleType<M>(), nullptr, where});
+    internal::ModuleImport root = internal::RootImport<M>();
+    root.where = where;
+    return TestingModule(std::move(root));
   }
   [[nodiscard]] static TestingModule Of(const DynamicModule& root) {
-    return TestingModule({root.content()->type, root.content(), root.content()->where});
+    return TestingModule(internal::ImportOf(root, std::source_location::current()));
   }
 
   // Replaces the provider of T. `with` is one of

@@ -24,19 +24,36 @@
 #include <type_traits>
 #include <utility>
 
+#include "rookery/di/all.h"
 #include "rookery/di/inject.h"
+#include "rookery/di/lazy.h"
+#include "rookery/di/proxy.h"
 #include "rookery/di/token.h"
 
 namespace rookery {
 
 // How a parameter is spelled. Only for messages and graphs: the container holds all alike.
-enum class DependencyForm : std::uint8_t { kReference, kPointer, kShared, kToken, kOptional };
+enum class DependencyForm : std::uint8_t {
+  kReference,
+  kPointer,
+  kShared,
+  kToken,
+  kOptional,
+  kLazy,   // looked up at the first use: no edge of the graph of construction
+  kProxy,  // looked up at each use: neither
+  kAll,    // every provider added by ProvideMulti
+};
 
 // One parameter of a constructor or factory.
 struct Dependency {
   Token token;
   DependencyForm form = DependencyForm::kReference;
   bool optional = false;
+
+  // Whether it has to be there before who asks for it is made.
+  [[nodiscard]] constexpr bool at_construction() const noexcept {
+    return form != DependencyForm::kLazy && form != DependencyForm::kProxy;
+  }
 };
 
 namespace internal {
@@ -140,6 +157,61 @@ class Slot<Optional<Inject<kToken>>> {
 
  private:
   mutable Optional<Inject<kToken>> value_;
+};
+
+template <class U>
+struct TokenOf {
+  static constexpr Token kValue = Token::Of<U>();
+};
+template <const auto& kToken>
+struct TokenOf<Inject<kToken>> {
+  static constexpr Token kValue = Token(kToken);
+};
+
+template <class U>
+class Slot<Lazy<U>> {
+ public:
+  static constexpr Dependency kDependency{TokenOf<U>::kValue, DependencyForm::kLazy, false};
+  explicit Slot(const Argument& from) noexcept : value_(std::static_pointer_cast<LazyCell>(from)) {
+    static_assert(!kIsPlainValue<U>,
+                  "rookery: Lazy<T>: T is a plain value (a number, an enum or a string), which a "
+                  "type alone does not name: Lazy<rookery::Inject<kToken>>");
+  }
+  Lazy<U>& get() const noexcept { return value_; }
+
+ private:
+  mutable Lazy<U> value_;
+};
+
+template <class U>
+class Slot<Proxy<U>> {
+ public:
+  static constexpr Dependency kDependency{TokenOf<U>::kValue, DependencyForm::kProxy, false};
+  explicit Slot(const Argument& from) noexcept : value_(std::static_pointer_cast<LazyCell>(from)) {
+    static_assert(!kIsPlainValue<U>,
+                  "rookery: Proxy<T>: T is a plain value (a number, an enum or a string), which a "
+                  "type alone does not name: Proxy<rookery::Inject<kToken>>");
+  }
+  Proxy<U>& get() const noexcept { return value_; }
+
+ private:
+  mutable Proxy<U> value_;
+};
+
+template <class U>
+class Slot<All<U>> {
+ public:
+  static constexpr Dependency kDependency{TokenOf<U>::kValue, DependencyForm::kAll, false};
+  explicit Slot(const Argument& from) noexcept
+      : value_(*static_cast<const Instances*>(from.get())) {
+    static_assert(!kIsPlainValue<U>,
+                  "rookery: All<T>: T is a plain value (a number, an enum or a string), which a "
+                  "type alone does not name: All<rookery::Inject<kToken>>");
+  }
+  All<U>& get() const noexcept { return value_; }
+
+ private:
+  mutable All<U> value_;
 };
 
 // The standard's own spelling of an optional reference.

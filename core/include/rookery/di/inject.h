@@ -8,7 +8,8 @@
 //   };
 //
 // A constructor may ask for T&, const T&, T* (never null), std::shared_ptr<T>, Inject<kToken>,
-// Optional<T> and Optional<Inject<kToken>>.
+// Optional<T> and Optional<Inject<kToken>>; and, of T or Inject<kToken>, for Lazy (lazy.h), Proxy
+// (proxy.h) and All (all.h).
 #ifndef ROOKERY_DI_INJECT_H_
 #define ROOKERY_DI_INJECT_H_
 

@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "rookery/di/constructor.h"
 #include "rookery/di/hooks.h"
+#include "rookery/di/scope.h"
 #include "rookery/di/token.h"
 #include "rookery/runtime/task.h"
 
@@ -48,7 +49,13 @@ using Make = void (*)(void* closure, Arguments arguments, Making* result);
 
 }  // namespace internal
 
-enum class ProviderKind : std::uint8_t { kClass, kValue, kFactory, kAlias };
+enum class ProviderKind : std::uint8_t {
+  kClass,
+  kValue,
+  kFactory,
+  kAlias,
+  kCollection,  // what All<T> asks for; made by the framework
+};
 
 // One provider. Copyable: copies share the value or the factory.
 struct ProviderSpec {
@@ -59,7 +66,10 @@ struct ProviderSpec {
   internal::Make make = nullptr;
   std::shared_ptr<void> closure;  // the value, or the factory function
   const internal::HookTable* hooks = nullptr;
-  std::source_location where;  // of the call that registered it
+  std::optional<ScopeOptions> scope;  // none given: as narrow as its narrowest dependency
+  bool is_async = false;              // a factory that returns a Task
+  bool multi = false;                 // added by ProvideMulti: one of several under its token
+  std::source_location where;         // of the call that registered it
 };
 
 namespace internal {
@@ -255,6 +265,7 @@ template <class T>
       internal::DependencyArray<typename internal::Construction<T>::Parameters>::kValue;
   spec.make = &internal::MakeClass<T, T>;
   spec.hooks = internal::HooksOf<T>();
+  spec.scope = internal::ScopeOfClass<T>();
   spec.where = where;
   return spec;
 }
@@ -341,6 +352,8 @@ template <class As, class F>
           typename internal::CallableSignature<Plain>::Parameters>::kValue;
       spec.make = &internal::Factory<Target, Plain>::Make;
       spec.closure = std::make_shared<Plain>(std::forward<F>(function));
+      spec.is_async =
+          internal::FactoryResult<typename internal::CallableSignature<Plain>::Result>::kAsync;
       spec.hooks = internal::HooksOfKept<Target, Value>();
     }
   }

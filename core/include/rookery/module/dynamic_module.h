@@ -35,7 +35,21 @@ class DynamicModule final : public ModuleVerbs<DynamicModule> {
     return DynamicModule(std::move(content));
   }
 
-  // For the framework.
+  // The module M itself, to be imported or loaded: checked at start-up like any other, and made only
+  // when somebody needs it: rookery::LazyModuleLoader, a rookery::Lazy<T>, or a provider that is
+  // made at start-up and asks for one of its exports. Made once at most, however often and by
+  // whomever it is named. Its lifecycle hooks run only if it was made at start-up.
+  template <class M>
+  [[nodiscard]] static DynamicModule Lazy(
+      std::source_location where = std::source_location::current()) {
+    auto content = std::make_shared<internal::DynamicContent>();
+    content->type = internal::StaticModuleType<M>();
+    content->where = where;
+    content->lazy = true;
+    return DynamicModule(std::move(content));
+  }
+
+  // For the framework. Null after a move.
   [[nodiscard]] const std::shared_ptr<internal::DynamicContent>& content() const noexcept {
     return content_;
   }
@@ -49,14 +63,32 @@ class DynamicModule final : public ModuleVerbs<DynamicModule> {
 
 // ---- implementation -------------------------------------------------------------------------
 
+namespace internal {
+// Without a type if there is no module in it any more.
+[[nodiscard]] inline ModuleImport ImportOf(const DynamicModule& module,
+                                           std::source_location where) {
+  ModuleImport import;
+  import.where = where;
+  if (module.content() == nullptr) return import;
+  import.type = module.content()->type;
+  import.lazy = module.content()->lazy;
+  if (!import.lazy) import.dynamic = module.content();
+  return import;
+}
+}  // namespace internal
+
 template <class Self>
 Self& ModuleVerbs<Self>::Import(const DynamicModule& module, Where where) {
-  definition().imports.push_back({module.content()->type, module.content(), where});
+  definition().imports.push_back(internal::ImportOf(module, where));
   return self();
 }
 template <class Self>
 Self& ModuleVerbs<Self>::Export(const DynamicModule& module, Where where) {
-  definition().exports.push_back({Token(), module.content(), where});
+  if (module.content() != nullptr && module.content()->lazy) {
+    definition().exports.push_back({module.content()->type->self().token, nullptr, where});
+  } else {
+    definition().exports.push_back({Token(), module.content(), where});
+  }
   return self();
 }
 

@@ -32,6 +32,11 @@ class DynamicModule;
 class GlobalEnhancers;
 class ModuleBuilder;
 
+// Import<ForwardRef<M>>() imports a module that imports this one, directly or not: Nest's
+// forwardRef(() => M). Of the imports that make up a circle one at least has to be such.
+template <class M>
+struct ForwardRef {};
+
 // Defined in rookery/pipeline/controller_builder.h, which comes with every generated service
 // header.
 template <class C>
@@ -46,6 +51,15 @@ template <class F>
 void DescribeGlobalFilter(GlobalEnhancers& enhancers);
 
 namespace internal {
+
+template <class M>
+struct IsForwardRef : std::false_type {
+  using Module = M;
+};
+template <class M>
+struct IsForwardRef<ForwardRef<M>> : std::true_type {
+  using Module = M;
+};
 
 // A module's class, with its type erased. One constant a type.
 struct ModuleType {
@@ -86,6 +100,8 @@ struct ModuleImport {
   const ModuleType* type = nullptr;
   std::shared_ptr<DynamicContent> dynamic;  // null for a module known by its class
   std::source_location where;
+  bool forward = false;  // may close a circle
+  bool lazy = false;     // checked at start-up, made when it is needed
 };
 struct ModuleExport {
   Token token;                              // a provider, or a module's class
@@ -115,6 +131,7 @@ struct DynamicContent {
   const ModuleType* type = nullptr;
   ModuleDefinition definition;
   std::source_location where;
+  bool lazy = false;  // stands for the module of that class itself, made when it is needed
 };
 
 }  // namespace internal
@@ -128,7 +145,12 @@ class ModuleVerbs {
   // Makes what M exports visible here. Importing a module twice, anywhere, is one module.
   template <class M>
   Self& Import(Where where = Where::current()) {
-    definition().imports.push_back({internal::StaticModuleType<M>(), nullptr, where});
+    using Forward = internal::IsForwardRef<M>;
+    internal::ModuleImport import;
+    import.type = internal::StaticModuleType<typename Forward::Module>();
+    import.where = where;
+    import.forward = Forward::value;
+    definition().imports.push_back(std::move(import));
     return self();
   }
   // The same for a dynamic module. Its identity is the object: copies are the same module, two
@@ -141,20 +163,35 @@ class ModuleVerbs {
     return self();
   }
 
-  // T, constructed once with what its constructor asks for.
+  // T, constructed with what its constructor asks for: once, unless a scope says otherwise (see
+  // rookery/di/scope.h).
   template <class T>
   Self& Provide(Where where = Where::current()) {
     return Add(ClassProvider<T>(where));
+  }
+  template <class T>
+  Self& Provide(ScopeOptions scope, Where where = Where::current()) {
+    return AddScoped(ClassProvider<T>(where), scope);
   }
   // Implementation, for all who ask for Interface.
   template <class Interface, class Implementation>
   Self& Provide(Where where = Where::current()) {
     return Add(ClassProviderAs<Interface, Implementation>(Token::Of<Interface>(), where));
   }
+  template <class Interface, class Implementation>
+  Self& Provide(ScopeOptions scope, Where where = Where::current()) {
+    return AddScoped(ClassProviderAs<Interface, Implementation>(Token::Of<Interface>(), where),
+                     scope);
+  }
   // T, under a named token.
   template <class T, class V>
   Self& Provide(const InjectionToken<V>& token, Where where = Where::current()) {
     return Add(ClassProviderAs<V, T>(token, where));
+  }
+  template <class T, class V>
+  Self& Provide(const InjectionToken<V>& token, ScopeOptions scope,
+                Where where = Where::current()) {
+    return AddScoped(ClassProviderAs<V, T>(token, where), scope);
   }
 
   // A value that is there already: a T, moved in; or std::shared_ptr<T>, std::unique_ptr<T>; or
@@ -187,13 +224,58 @@ class ModuleVerbs {
   Self& ProvideFactory(F&& function, Where where = Where::current()) {
     return Add(FactoryProvider<Interface>(std::nullopt, std::forward<F>(function), where));
   }
+  template <class Interface = void, class F>
+  Self& ProvideFactory(F&& function, ScopeOptions scope, Where where = Where::current()) {
+    return AddScoped(FactoryProvider<Interface>(std::nullopt, std::forward<F>(function), where),
+                     scope);
+  }
   template <class T, class F>
   Self& ProvideFactory(const InjectionToken<T>& token, F&& function,
                        Where where = Where::current()) {
     return Add(FactoryProvider<T>(Token(token), std::forward<F>(function), where));
   }
+  template <class T, class F>
+  Self& ProvideFactory(const InjectionToken<T>& token, F&& function, ScopeOptions scope,
+                       Where where = Where::current()) {
+    return AddScoped(FactoryProvider<T>(Token(token), std::forward<F>(function), where), scope);
+  }
 
-  // Another name for a provider that is visible here: the same instance.
+  // One of any number of providers of Interface, for those who ask for rookery::All<Interface>.
+  // Export<Interface>() exports all of them.
+  template <class Interface, class Implementation>
+  Self& ProvideMulti(Where where = Where::current()) {
+    return AddMulti(ClassProviderAs<Interface, Implementation>(Token::Of<Interface>(), where));
+  }
+  template <class Interface, class Implementation>
+  Self& ProvideMulti(ScopeOptions scope, Where where = Where::current()) {
+    ProviderSpec spec = ClassProviderAs<Interface, Implementation>(Token::Of<Interface>(), where);
+    spec.scope = scope;
+    return AddMulti(std::move(spec));
+  }
+  // The same with a value: a number, say, under a token.
+  template <class Interface, class V>
+  Self& ProvideMultiValue(V&& value, Where where = Where::current()) {
+    return AddMulti(
+        ValueProvider<Interface>(Token::Of<Interface>(), std::forward<V>(value), where));
+  }
+  template <class T, class V>
+  Self& ProvideMultiValue(const InjectionToken<T>& token, V&& value,
+                          Where where = Where::current()) {
+    return AddMulti(ValueProvider<T>(token, std::forward<V>(value), where));
+  }
+  // The same with a function's result.
+  template <class Interface, class F>
+  Self& ProvideMultiFactory(F&& function, Where where = Where::current()) {
+    return AddMulti(
+        FactoryProvider<Interface>(Token::Of<Interface>(), std::forward<F>(function), where));
+  }
+  template <class T, class F>
+  Self& ProvideMultiFactory(const InjectionToken<T>& token, F&& function,
+                            Where where = Where::current()) {
+    return AddMulti(FactoryProvider<T>(Token(token), std::forward<F>(function), where));
+  }
+
+  // Another name for a provider that is visible here: the same instance, of the same scope.
   template <class Alias, class Target>
   Self& ProvideExisting(Where where = Where::current()) {
     return Add(AliasProvider<Alias, Target>(Token::Of<Alias>(), where));
@@ -223,6 +305,15 @@ class ModuleVerbs {
   template <class C>
   Self& Controller(Where where = Where::current()) {
     definition().controllers.push_back({ClassProvider<C>(where), &DescribeController<C>});
+    return self();
+  }
+  // The same, one for each call (Scope::kRequest, rookery::kDurable) or loop (Scope::kPerLoop).
+  // Without a scope it is as narrow as its narrowest dependency.
+  template <class C>
+  Self& Controller(ScopeOptions scope, Where where = Where::current()) {
+    ProviderSpec spec = ClassProvider<C>(where);
+    spec.scope = scope;
+    definition().controllers.push_back({std::move(spec), &DescribeController<C>});
     return self();
   }
 
@@ -263,6 +354,14 @@ class ModuleVerbs {
 
  private:
   Self& self() noexcept { return static_cast<Self&>(*this); }
+  Self& AddScoped(ProviderSpec spec, ScopeOptions scope) {
+    spec.scope = scope;
+    return Add(std::move(spec));
+  }
+  Self& AddMulti(ProviderSpec spec) {
+    spec.multi = true;
+    return Add(std::move(spec));
+  }
   internal::ModuleDefinition& definition() noexcept { return *definition_; }
 
   internal::ModuleDefinition* definition_;

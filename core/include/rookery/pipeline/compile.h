@@ -10,8 +10,10 @@
 #ifndef ROOKERY_PIPELINE_COMPILE_H_
 #define ROOKERY_PIPELINE_COMPILE_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <span>
 #include <string>
@@ -28,21 +30,28 @@
 namespace rookery {
 
 class StatsRegistry;
+namespace internal {
+class Container;
+}  // namespace internal
 
 // A controller in its module. `resolve` gives the instances of the enhancers that the container
-// made there, as a pointer to exactly the token's class.
+// made there, as a pointer to exactly the token's class. What is not the same for all calls has a
+// node of the container instead: `node` for the controller, `scoped` for its enhancers.
 struct BoundController {
   const ControllerBuilder* description = nullptr;
   std::shared_ptr<void> instance;  // of exactly the controller's class; null for CheckHandlers
   std::function<std::shared_ptr<void>(const Token& token)> resolve;
-  std::string_view module;     // for messages
-  std::source_location where;  // of module.Controller<C>()
+  std::optional<std::uint32_t> node = std::nullopt;
+  std::function<std::optional<std::uint32_t>(const Token& token)> scoped = nullptr;
+  std::string_view module = {};     // for messages
+  std::source_location where = {};  // of module.Controller<C>()
 };
 
 // Global enhancers of one origin: app.UseGlobal..., or a module's GlobalGuard and kin.
 struct BoundEnhancers {
   const GlobalEnhancers* enhancers = nullptr;
   std::function<std::shared_ptr<void>(const Token& token)> resolve;
+  std::function<std::optional<std::uint32_t>(const Token& token)> scoped = nullptr;
 };
 
 // Everything that is wrong, in words for people: unknown methods, patterns that collide, services
@@ -50,11 +59,11 @@ struct BoundEnhancers {
 [[nodiscard]] std::vector<std::string> CheckHandlers(std::span<const BoundController> controllers);
 
 // The handlers. `accept` is what callers' baggage may set. The registry keeps the instances alive;
-// `stats` outlives it, the descriptions need not. Fails with INVALID_ARGUMENT and all that
+// `stats` and `container`, where the nodes are, outlive it, the descriptions need not. Fails with INVALID_ARGUMENT and all that
 // CheckHandlers finds, or with INTERNAL if an instance is missing.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<HandlerRegistry>> CompileHandlers(
     std::vector<BoundController> controllers, std::vector<BoundEnhancers> globals,
-    StatsRegistry& stats, BaggageAllowList accept = {});
+    StatsRegistry& stats, BaggageAllowList accept = {}, internal::Container* container = nullptr);
 
 }  // namespace rookery
 

@@ -173,8 +173,14 @@ class Context {
   void set_running_name(std::string_view name) noexcept { running_name_ = name; }
 
  protected:
-  // Runs when the last reference goes. The default deletes this.
+  // Runs when the last reference goes. The default drops the values and deletes this.
   virtual void OnUnreferenced() noexcept;
+
+  // Destroys the values. Before anything else of a call goes, since they may refer to it: by those
+  // who override OnUnreferenced.
+  void DropValues() noexcept {
+    if (count_ != 0) ClearValues();
+  }
 
   // Back to the state after construction, for recycling: values destroyed, deadline and
   // cancellation cleared, one reference. A context that is its own call() stays so.

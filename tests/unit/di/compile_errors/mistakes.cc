@@ -155,3 +155,39 @@ void RvalueParameter(ModuleBuilder& m) { m.Provide<Rvalue>(); }
 void RvalueFactory(ModuleBuilder& m) {
   m.ProvideFactory([](Repo&&) { return Repo{}; });
 }
+
+struct OddScope {
+  static constexpr int kScope = 3;
+};
+// expect: rookery: T::kScope must be `static constexpr rookery::Scope kScope =
+// rookery::Scope::...;` (or rookery::ScopeOptions, for rookery::kDurable)
+void ScopeOfAnotherType(ModuleBuilder& m) { m.Provide<OddScope>(); }
+
+struct Other {
+  virtual ~Other() = default;
+};
+// expect: rookery: Provide<Interface, Implementation>: Implementation must derive publicly from
+// Interface
+void MultiOfAnotherType(ModuleBuilder& m) { m.ProvideMulti<Other, Repo>(rookery::Scope::kRequest); }
+
+struct LazyNumber {
+  explicit LazyNumber(rookery::Lazy<int>);
+};
+// expect: rookery: Lazy<T>: T is a plain value (a number, an enum or a string), which a type alone
+// does not name: Lazy<rookery::Inject<kToken>>
+void LazyOfANumber(ModuleBuilder& m) { m.Provide<LazyNumber>(); }
+
+struct AllNumbers {
+  explicit AllNumbers(rookery::All<int>);
+};
+// expect: rookery: All<T>: T is a plain value (a number, an enum or a string), which a type alone
+// does not name: All<rookery::Inject<kToken>>
+void AllOfANumber(ModuleBuilder& m) { m.Provide<AllNumbers>(); }
+
+// expect: rookery: M is not a module: give it a public `static void Define(rookery::ModuleBuilder&
+// module)`
+void ForwardToNoModule(ModuleBuilder& m) { m.Import<rookery::ForwardRef<OddScope>>(); }
+
+// expect: rookery: M is not a module: give it a public `static void Define(rookery::ModuleBuilder&
+// module)`
+void LazyNoModule(ModuleBuilder& m) { m.Import(rookery::DynamicModule::Lazy<LazyNumber>()); }
