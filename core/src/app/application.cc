@@ -80,8 +80,8 @@ const HandlerRegistry& ApplicationImpl::handlers() const {
   return registry_ == nullptr ? Nobody() : *registry_;
 }
 
-Container::Describe ApplicationImpl::Describe() const {
-  return [this](Container::Id id) { return graph_.Describe(id); };
+Container::Describe ApplicationImpl::Describe() {
+  return [this](Container::Id id) { return DescribeLocked(id); };
 }
 
 absl::Status ApplicationImpl::Faulty(std::string_view what, const std::vector<std::string>& faults,
@@ -183,6 +183,7 @@ std::optional<std::uint32_t> ApplicationImpl::EnhancerScope(Container::Id id) co
 }
 
 void ApplicationImpl::BindTransients() {
+  if (!container_.any_scoped()) return;
   const auto bind = [this](ModuleGraph::Index module, const Token& user,
                            std::span<const ProviderSpec> specs) {
     for (const ProviderSpec& spec : specs) {
@@ -205,6 +206,10 @@ void ApplicationImpl::BindTransients() {
   }
 }
 
+Container::Id ApplicationImpl::EnhancerOf(const Described& described, const Token& token) const {
+  return EnhancerNode(described.module, container_.spec(described.id).token, token);
+}
+
 std::vector<BoundController> ApplicationImpl::Bind() {
   std::vector<BoundController> bound;
   bound.reserve(controllers_.size());
@@ -217,10 +222,14 @@ std::vector<BoundController> ApplicationImpl::Bind() {
     } else {
       controller.node = node;
     }
-    const auto find = [this, module = described.module, user = container_.spec(described.id).token](
-                          const Token& token) { return EnhancerNode(module, user, token); };
-    controller.resolve = [this, find](const Token& token) { return EnhancerInstance(find(token)); };
-    controller.scoped = [this, find](const Token& token) { return EnhancerScope(find(token)); };
+    // Two words each, which a std::function holds without allocating.
+    const Described* const owner = &described;
+    controller.resolve = [this, owner](const Token& token) {
+      return EnhancerInstance(EnhancerOf(*owner, token));
+    };
+    controller.scoped = [this, owner](const Token& token) {
+      return EnhancerScope(EnhancerOf(*owner, token));
+    };
     controller.module = graph_.modules()[described.module].name;
     controller.where = container_.spec(described.id).where;
     bound.push_back(std::move(controller));
@@ -251,7 +260,7 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
     return absl::FailedPreconditionError(
         "The root is a dynamic module without a module in it: it was moved from.");
   }
-  container_.set_describe([this](Container::Id id) { return DescribeLocked(id); });
+  container_.set_describe(Describe());
   container_.set_demand([this](Container::Id id) { return Demand(id); });
   if (options_.durable.key) {
     container_.SetDurable(
@@ -334,7 +343,12 @@ std::vector<std::string> ApplicationImpl::RunInitHooks(HookPhase phase, Deadline
   std::vector<std::string> failures;
   TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
   hooked_.resize(container_.size(), false);
-  for (const ModuleGraph::Index module : graph_.InitOrder()) {
+  std::vector<ModuleGraph::Index> order;
+  {
+    const std::lock_guard<std::mutex> lock(graph_mutex_);
+    order = graph_.InitOrder();
+  }
+  for (const ModuleGraph::Index module : order) {
     std::vector<std::vector<Container::Id>> groups;
     {
       const std::lock_guard<std::mutex> lock(graph_mutex_);
@@ -548,10 +562,18 @@ void ApplicationImpl::RunShutdownHooks(HookPhase phase, ShutdownSignal signal,
                                        Deadline deadline) noexcept {
   if (hooked_.empty()) return;
   TaskRunner runner([this] { return SharedLoops(); }, shared_from_this());
-  std::vector<ModuleGraph::Index> order = graph_.InitOrder();
+  std::vector<ModuleGraph::Index> order;
+  {
+    const std::lock_guard<std::mutex> lock(graph_mutex_);
+    order = graph_.InitOrder();
+  }
   std::reverse(order.begin(), order.end());
   for (const ModuleGraph::Index module : order) {
-    std::vector<std::vector<Container::Id>> groups = graph_.InitGroups(module);
+    std::vector<std::vector<Container::Id>> groups;
+    {
+      const std::lock_guard<std::mutex> lock(graph_mutex_);
+      groups = graph_.InitGroups(module);
+    }
     std::reverse(groups.begin(), groups.end());
     for (std::vector<Container::Id>& group : groups) {
       std::erase_if(group,
@@ -567,6 +589,10 @@ void ApplicationImpl::RunShutdownHooks(HookPhase phase, ShutdownSignal signal,
 }
 
 void ApplicationImpl::Teardown() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(load_mutex_);
+    torn_down_ = true;
+  }
   std::shared_ptr<LoopPool> loops;
   {
     const std::lock_guard<std::mutex> lock(loops_mutex_);

@@ -117,8 +117,7 @@ class ApplicationImpl final : public TransportHost,
   void StopTransports() noexcept;
   [[nodiscard]] absl::Status Faulty(std::string_view what, const std::vector<std::string>& faults,
                                     absl::StatusCode code) const;
-  [[nodiscard]] Container::Describe Describe() const;
-  // The same from any thread.
+  [[nodiscard]] Container::Describe Describe();
   [[nodiscard]] std::string DescribeLocked(Container::Id id);
   [[nodiscard]] Deadline StartupDeadline() const {
     return std::chrono::steady_clock::now() + options_.startup_timeout;
@@ -135,6 +134,9 @@ class ApplicationImpl final : public TransportHost,
   // while users' code runs.
   std::mutex graph_mutex_;
   Semaphore loading_{1};
+  // Held while a module is loaded, on a thread that is no loop's: the application waits for it.
+  std::mutex load_mutex_;
+  bool torn_down_ = false;  // guarded by load_mutex_
   std::atomic<bool> built_{false};
   // What ModuleRef::Create makes, by module and class. Guarded by graph_mutex_.
   absl::flat_hash_map<std::pair<Module, const void*>, Container::Id> created_;
@@ -145,6 +147,7 @@ class ApplicationImpl final : public TransportHost,
     ControllerBuilder builder;
     Container::Id node = Container::kAbsent;  // its own, if `id` is transient
   };
+  [[nodiscard]] Container::Id EnhancerOf(const Described& described, const Token& token) const;
   std::vector<Described> controllers_;
   // Copies of transient enhancers: by module, who uses it, and what.
   absl::flat_hash_map<std::tuple<ModuleGraph::Index, Token, Token>, Container::Id> own_enhancers_;

@@ -198,6 +198,8 @@ Task<std::shared_ptr<void>> ApplicationImpl::CreateInstance(Module module, Provi
 // ---- loading --------------------------------------------------------------------------------
 
 absl::StatusOr<ModuleGraph::Index> ApplicationImpl::LoadHere(const ModuleImport& import) {
+  const std::lock_guard<std::mutex> loading(load_mutex_);
+  if (torn_down_) return absl::FailedPreconditionError("the application is closed");
   ModuleGraph::Load load;
   {
     const std::lock_guard<std::mutex> lock(graph_mutex_);
@@ -241,7 +243,7 @@ Task<ModuleRef> ApplicationImpl::LoadModule(ModuleImport import) {
   }
   const Semaphore::Permit permit = co_await loading_.Acquire();
   // Constructors may block, and what is a Task runs on the loops meanwhile.
-  auto load = [this, &import] { return LoadHere(import); };
+  auto load = [self = shared_from_this(), &import] { return self->LoadHere(import); };
   auto loaded = Offload(std::move(load));
   absl::StatusOr<ModuleGraph::Index> module = co_await std::move(loaded);
   if (!module.ok()) Throw(module.status());

@@ -137,6 +137,8 @@ class Container final {
   }
   // From now on it may be made.
   void Undefer(Id id) noexcept { nodes_[id].deferred = false; }
+  // Whether any provider was given a scope.
+  [[nodiscard]] bool any_scoped() const noexcept { return any_scoped_; }
   // Decides how long instances of the nodes from `first` on live. Those that say they must live
   // longer than something they are made of are returned.
   [[nodiscard]] std::vector<Id> SetScopes(Id first);
@@ -322,7 +324,7 @@ class Container final {
   std::vector<Id> order_;  // as constructed
   bool any_scoped_ = false;
   bool any_deferred_ = false;
-  bool has_per_loop_ = false;
+  std::atomic<bool> has_per_loop_{false};
   Demand demand_;
   Describe describe_;
 

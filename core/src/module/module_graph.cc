@@ -594,6 +594,7 @@ void ModuleGraph::ResolveNode(Id id, std::vector<std::string>* faults) {
                                     Name(wanted.token), "& instead of argument ", i, ".")}));
       continue;
     }
+    any_proxy_ = any_proxy_ || wanted.form == DependencyForm::kProxy;
     const Candidates found = Lookup(module, wanted.token);
     if (found.other.has_value() || (found.id == Container::kAbsent && !wanted.optional)) {
       faults->push_back(Missing(id, i, found));
@@ -621,7 +622,7 @@ std::string_view ModuleGraph::HowMany(Lifetime lifetime) noexcept {
 
 void ModuleGraph::FinishScopes(Id first, std::vector<std::string>* faults) {
   const std::vector<Id> widened = container_->SetScopes(first);
-  ReportScopes(first, widened, faults);
+  if (any_proxy_ || container_->any_scoped()) ReportScopes(first, widened, faults);
   if (faults->empty()) KeepCopies(container_->Expand(first));
 }
 

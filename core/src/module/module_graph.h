@@ -183,6 +183,7 @@ class ModuleGraph final {
   std::vector<Forward> forward_;  // to be visited
   bool any_forward_ = false;
   bool any_lazy_ = false;
+  bool any_proxy_ = false;
   absl::flat_hash_map<Token, std::vector<Id>> globals_multi_;
   std::vector<Module> modules_;  // imported ones before those who import them
   Index root_ = 0;
