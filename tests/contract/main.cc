@@ -9,6 +9,13 @@
 #ifdef ROOKERY_CONTRACT_GRPC
 #include "rookery/transports/grpc.h"
 #endif
+#ifdef ROOKERY_CONTRACT_NATS
+#include <iostream>
+#include <memory>
+
+#include "rookery/transports/nats.h"
+#include "support/nats_broker.h"
+#endif
 
 namespace {
 
@@ -59,6 +66,31 @@ Transport GrpcTransport() {
 }
 #endif
 
+#ifdef ROOKERY_CONTRACT_NATS
+Transport NatsTransport(rookery::testing::NatsBroker& broker) {
+  Transport transport;
+  transport.name = "nats";
+  // Each node has the broker for itself: that is what its prefix says.
+  transport.listen = [&broker](Application& app) {
+    static std::atomic<int> next{0};
+    rookery::Nats options{.url = broker.url()};
+    options.prefix = "contract-" + std::to_string(next.fetch_add(1));
+    options.owns_prefix = true;
+    options.connections = 2;
+    app.Listen(options);
+  };
+  transport.connect = [](const std::string& endpoint, TransportHost& host) {
+    const std::size_t slash = endpoint.rfind('/');
+    rookery::Nats options{.url = endpoint.substr(0, slash)};
+    options.prefix = endpoint.substr(slash + 1);
+    return MakeChannel(options, host);
+  };
+  transport.max_message_bytes = rookery::Nats().max_receive_bytes;
+  transport.restart_broker = [&broker] { broker.Restart(); };
+  return transport;
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -68,6 +100,15 @@ int main(int argc, char** argv) {
 #endif
 #ifdef ROOKERY_CONTRACT_GRPC
   transports.push_back(GrpcTransport());
+#endif
+#ifdef ROOKERY_CONTRACT_NATS
+  const auto broker = rookery::testing::NatsBroker::Start("max_payload: 8MB");
+  if (broker == nullptr) {
+    std::cerr << "the contract over NATS needs nats-server: install it (apt-get install "
+                 "nats-server)\n";
+    return 2;
+  }
+  transports.push_back(NatsTransport(*broker));
 #endif
   return rookery::contract::Main(argc, argv, transports);
 }

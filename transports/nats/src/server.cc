@@ -1,0 +1,478 @@
+// The server side: queue subscriptions that the loop reads, and the engine that serves what they
+// bring.
+#include <nats/nats.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "connection.h"
+#include "options.h"
+#include "rookery/platform/log.h"
+#include "rookery/rpc/handler.h"
+#include "rookery/rpc/message_server.h"
+#include "rookery/rpc/transport.h"
+#include "rookery/runtime/loop.h"
+#include "rookery/transports/nats.h"
+#include "runtime/abseil_strings.h"
+
+namespace rookery {
+namespace nats_adapter {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// How long handlers that were cancelled have to end and to answer.
+constexpr milliseconds kUnwind{1'000};
+// How long the NATS server may take to confirm that nothing more is on its way to us.
+constexpr milliseconds kConfirm{5'000};
+
+Logger Log() { return Logger::Default().Named("nats"); }
+
+milliseconds Until(Deadline deadline, milliseconds most) {
+  if (deadline == kNoDeadline) return most;
+  const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
+  return std::clamp(left, milliseconds(1), most);
+}
+
+// Which handlers a subject has.
+class Routes final {
+ public:
+  Routes(const Nats& options, const HandlerRegistry& registry) {
+    for (const Handler* const handler : registry.all()) {
+      std::string subject = SubjectOf(options, handler->descriptor());
+      // Several handlers of one event are found as one.
+      const Handler* const found = registry.Find(handler->descriptor().full_name);
+      if (HasWildcard(subject)) {
+        wild_.emplace_back(std::move(subject), found == nullptr ? handler : found);
+      } else {
+        exact_.emplace(std::move(subject), found == nullptr ? handler : found);
+      }
+    }
+  }
+  [[nodiscard]] const Handler* Find(std::string_view subject) const {
+    const auto found = exact_.find(internal::Abs(subject));
+    return found == exact_.end() ? nullptr : found->second;
+  }
+  [[nodiscard]] const Handler* FindWild(std::string_view subject) const {
+    for (const auto& [pattern, handler] : wild_) {
+      if (Matches(pattern, subject)) return handler;
+    }
+    return nullptr;
+  }
+
+ private:
+  absl::flat_hash_map<std::string, const Handler*> exact_;
+  std::vector<std::pair<std::string, const Handler*>> wild_;
+};
+
+// One connection and its loop.
+class Worker final : public MessageLink, public std::enable_shared_from_this<Worker> {
+ public:
+  Worker(const Nats& options, Loop& loop) : options_(options), loop_(loop) {}
+  ~Worker() override {
+    for (const Subscription& each : subscriptions_) natsSubscription_Destroy(each.subscription);
+    if (inbox_subscription_ != nullptr) natsSubscription_Destroy(inbox_subscription_);
+    for (natsMsg* const message : arrived_) natsMsg_Destroy(message);
+  }
+
+  absl::Status Connect(Deadline give_up) {
+    milliseconds wait = options_.reconnect_wait;
+    for (bool told = false;; told = true) {
+      Connection::Events events;
+      events.on_read = [worker = weak_from_this()] {
+        if (const auto self = worker.lock()) self->OnRead();
+      };
+      events.on_disconnected = [worker = weak_from_this()] {
+        if (const auto self = worker.lock()) self->OnDisconnected();
+      };
+      auto opened = Connection::Open(options_, loop_, /*background=*/false, std::move(events));
+      if (opened.ok()) {
+        connection_ = *std::move(opened);
+        return absl::OkStatus();
+      }
+      const bool hopeless = !absl::IsUnavailable(opened.status());
+      if (hopeless || steady_clock::now() + wait > give_up) {
+        return absl::Status(
+            opened.status().code(),
+            absl::StrCat(opened.status().message(),
+                         hopeless ? ""
+                                  : ". Start the NATS server, or give Nats::url its address; "
+                                    "Nats::start_timeout says how long to wait for it."));
+      }
+      if (!told) {
+        Log().Warn("waiting for NATS",
+                   {{"url", PublicUrl(options_.url)}, {"why", opened.status().message()}});
+      }
+      std::this_thread::sleep_for(wait);
+      wait = std::min(wait * 2, options_.max_reconnect_wait);
+    }
+  }
+
+  // After Connect.
+  absl::Status Subscribe(const HandlerRegistry& registry, std::function<void()> on_idle) {
+    registry_ = &registry;
+    routes_ = std::make_unique<Routes>(options_, registry);
+    MessageServer::Options engine;
+    engine.transport = "nats";
+    engine.max_receive_bytes = options_.max_receive_bytes;
+    engine.max_send_bytes = std::min(options_.max_send_bytes, connection_->max_payload());
+    engine.max_metadata_bytes = options_.max_metadata_bytes;
+    engine.max_concurrent_calls = options_.max_concurrent_calls;
+    engine.window_bytes = options_.window_bytes;
+    engine.keepalive = options_.keepalive;
+    engine_ = std::make_unique<MessageServer>(loop_, registry, *this, std::move(engine));
+    engine_->set_on_idle(std::move(on_idle));
+
+    inbox_ = NewInbox(options_);
+    const std::string all = absl::StrCat(inbox_, "*");
+    absl::Status status =
+        ToStatus(natsConnection_Subscribe(&inbox_subscription_, connection_->get(), all.c_str(),
+                                          &OnInbox, NewClosure()),
+                 absl::StrCat("cannot subscribe to ", all));
+    if (!status.ok()) return status;
+    natsSubscription_SetPendingLimits(inbox_subscription_, -1, -1);
+    natsSubscription_SetOnCompleteCB(
+        inbox_subscription_,
+        [](void* closure) {
+          const std::unique_ptr<std::weak_ptr<Worker>> gone(
+              static_cast<std::weak_ptr<Worker>*>(closure));
+        },
+        closure_);
+
+    absl::flat_hash_set<std::string> done;
+    if (options_.owns_prefix) {
+      status = Add(absl::StrCat(options_.prefix, ".>"), nullptr, /*queued=*/true);
+      if (!status.ok()) return status;
+      return Add(CancelSubject(options_, ">"), nullptr, /*queued=*/false);
+    }
+    for (const Handler* const handler : registry.all()) {
+      const MethodDescriptor& method = handler->descriptor();
+      const std::string group = GroupOf(method);
+      if (!done.insert(group).second) continue;
+      const bool pattern = !method.pattern.empty();
+      const std::string subject =
+          pattern ? SubjectOf(options_, method) : Prefixed(options_, absl::StrCat(group, ".*"));
+      status = CheckSubject(subject, /*wildcards=*/true);
+      if (status.ok()) {
+        const Handler* const found = registry.Find(method.full_name);
+        status = Add(subject, pattern ? (found == nullptr ? handler : found) : nullptr,
+                     /*queued=*/true);
+      }
+      if (status.ok()) status = Add(CancelSubject(options_, group), nullptr, /*queued=*/false);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+  // The NATS server knows of all subscriptions.
+  absl::Status Confirm() { return connection_->Flush(kConfirm); }
+
+  [[nodiscard]] std::string url() const { return connection_->url(); }
+  [[nodiscard]] std::size_t in_flight() const noexcept {
+    return engine_ == nullptr ? 0 : engine_->in_flight();
+  }
+
+  void StopIntake() noexcept {
+    for (const Subscription& each : subscriptions_) {
+      if (each.queued) {
+        natsSubscription_DrainTimeout(each.subscription, kConfirm.count());
+      }
+    }
+  }
+  // Waits until all that the NATS server had sent us has been delivered: it answers in order, and
+  // the end of the subscriptions went before. Not on the loop. (nats.c's own wait for that takes a
+  // quarter of a second.)
+  void AwaitIntake(Deadline deadline) noexcept {
+    if (connection_->Ready().ok()) connection_->Flush(Until(deadline, kConfirm)).IgnoreError();
+    OnLoop([](MessageServer&) {});
+  }
+  // Runs `act` with the engine, on the loop, and waits for it.
+  template <class F>
+  void OnLoop(F act) noexcept {
+    std::promise<void> done;
+    loop_.Post([&] {
+      if (engine_ != nullptr) act(*engine_);
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void FlushQuietly() noexcept {
+    absl::Status flushed = connection_->Ready();
+    if (flushed.ok()) flushed = connection_->Flush(kUnwind);
+    if (!flushed.ok()) {
+      Log().Warn("the last replies may not have left", {{"why", flushed.message()}});
+    }
+  }
+  void Close() noexcept {
+    if (connection_ == nullptr) return;
+    std::promise<void> done;
+    loop_.Post([&] {
+      engine_.reset();
+      done.set_value();
+    });
+    done.get_future().wait();
+    connection_->Close();
+  }
+
+  // MessageLink
+  absl::Status Send(const OutboundMessage& message) override {
+    return connection_->Publish(message);
+  }
+  std::string AddressOf(std::uint64_t id) const override {
+    std::string address = inbox_;
+    AppendBase62(&address, id);
+    return address;
+  }
+
+ private:
+  struct Subscription {
+    natsSubscription* subscription;
+    const Handler* handler;  // of a pattern; null: by the subject
+    bool queued;             // requests and events; else cancellations
+  };
+
+  absl::Status Add(const std::string& subject, const Handler* handler, bool queued) {
+    natsSubscription* made = nullptr;
+    const natsStatus status =
+        queued && options_.queue_groups
+            ? natsConnection_QueueSubscribeSync(&made, connection_->get(), subject.c_str(),
+                                                QueueOf(options_).c_str())
+            : natsConnection_SubscribeSync(&made, connection_->get(), subject.c_str());
+    if (status != NATS_OK) return ToStatus(status, absl::StrCat("cannot subscribe to ", subject));
+    // The loop takes all there is after each read: nothing stays long enough to be counted.
+    natsSubscription_SetPendingLimits(made, -1, -1);
+    subscriptions_.push_back({made, handler, queued});
+    return absl::OkStatus();
+  }
+
+  void* NewClosure() {
+    closure_ = std::make_unique<std::weak_ptr<Worker>>(weak_from_this()).release();
+    return closure_;
+  }
+
+  // ---- on the loop
+
+  void OnRead() {
+    if (engine_ == nullptr) return;
+    // Requests first: a cancellation was sent after the request that it is about.
+    for (const bool queued : {true, false}) {
+      for (const Subscription& each : subscriptions_) {
+        if (each.queued == queued) Take(each);
+      }
+    }
+  }
+
+  void Take(const Subscription& from) {
+    std::uint64_t waiting = 0;
+    if (natsSubscription_QueuedMsgs(from.subscription, &waiting) != NATS_OK) return;
+    for (; waiting > 0; --waiting) {
+      natsMsg* raw = nullptr;
+      const natsStatus status = natsSubscription_NextMsg(&raw, from.subscription, 0);
+      // Somebody may send what looks like the server's own word; nats.c keeps it to itself.
+      if (status == NATS_NO_RESPONDERS) continue;
+      if (status != NATS_OK) return;
+      MessagePtr message(raw);
+      const std::string_view subject = natsMsg_GetSubject(raw);
+      if (!from.queued) {
+        engine_->OnCancel(ToInbound(std::move(message)));
+        continue;
+      }
+      const Handler* handler = from.handler;
+      if (handler == nullptr) handler = routes_->Find(subject);
+      if (handler == nullptr) handler = routes_->FindWild(subject);
+      // The subject is the message's, which goes.
+      const std::string name = handler == nullptr ? std::string(subject) : std::string();
+      engine_->OnRequest(handler, name, ToInbound(std::move(message)));
+    }
+  }
+
+  void TakeArrived() {
+    std::vector<natsMsg*> messages;
+    {
+      const std::scoped_lock lock(mutex_);
+      messages.swap(arrived_);
+    }
+    for (natsMsg* const raw : messages) {
+      MessagePtr message(raw);
+      const std::optional<std::uint64_t> id = IdOf(natsMsg_GetSubject(raw));
+      if (!id || engine_ == nullptr) continue;
+      bool nobody = false;
+      InboundMessage inbound = ToInbound(std::move(message), &nobody);
+      if (nobody) {
+        engine_->OnUnreachable(*id);
+      } else {
+        engine_->OnFrame(*id, std::move(inbound));
+      }
+    }
+  }
+
+  // ---- on nats.c's threads
+
+  // Frames of calls that run. By a thread of nats.c's, because a synchronous subscription would not
+  // say of which call the peer is gone.
+  static void OnInbox(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
+    MessagePtr message(raw);
+    const auto self = static_cast<std::weak_ptr<Worker>*>(closure)->lock();
+    if (self == nullptr) return;
+    bool first = false;
+    {
+      const std::scoped_lock lock(self->mutex_);
+      first = self->arrived_.empty();
+      self->arrived_.push_back(message.release());
+    }
+    if (first) self->loop_.Post([self] { self->TakeArrived(); });
+  }
+
+  void OnDisconnected() {
+    loop_.Post([self = shared_from_this()] {
+      if (self->engine_ == nullptr) return;
+      self->engine_->CancelStreams(
+          absl::CancelledError("the connection to NATS, which carried the stream, was lost"));
+    });
+  }
+
+  const Nats options_;
+  Loop& loop_;
+  const HandlerRegistry* registry_ = nullptr;
+  std::unique_ptr<Routes> routes_;
+  std::shared_ptr<Connection> connection_;
+  std::string inbox_;
+  void* closure_ = nullptr;
+  natsSubscription* inbox_subscription_ = nullptr;
+  std::vector<Subscription> subscriptions_;
+  std::unique_ptr<MessageServer> engine_;
+  std::mutex mutex_;
+  std::vector<natsMsg*> arrived_;  // guarded by mutex_
+};
+
+class NatsServer final : public ServerTransport {
+ public:
+  explicit NatsServer(Nats options) : options_(std::move(options)) {}
+  ~NatsServer() override { Stop(); }
+
+  std::string_view name() const noexcept override { return "nats"; }
+
+  absl::Status Start(TransportHost& host) override {
+    if (absl::Status checked = CheckNatsOptions(options_); !checked.ok()) return checked;
+    if (!workers_.empty()) {
+      return absl::FailedPreconditionError("this listener was started before");
+    }
+    const Deadline give_up = steady_clock::now() + options_.start_timeout;
+    LoopPool& loops = host.loops();
+    absl::Status status;
+    for (std::size_t i = 0; i < options_.connections && status.ok(); ++i) {
+      workers_.push_back(std::make_shared<Worker>(options_, loops[i % loops.size()]));
+      Worker& worker = *workers_.back();
+      status = worker.Connect(give_up);
+      if (status.ok()) {
+        connected_ = workers_.size();
+        status = worker.Subscribe(host.handlers(), [this] {
+          const std::scoped_lock lock(mutex_);
+          idle_.notify_all();
+        });
+      }
+      if (status.ok()) status = worker.Confirm();
+    }
+    if (!status.ok()) {
+      Stop();
+      return status;
+    }
+    endpoint_ = workers_.front()->url();
+    if (!options_.prefix.empty()) absl::StrAppend(&endpoint_, "/", options_.prefix);
+    return absl::OkStatus();
+  }
+
+  std::string endpoint() const override { return endpoint_; }
+
+  void StopIntake() noexcept override {
+    if (std::exchange(intake_stopped_, true)) return;
+    for (std::size_t i = 0; i < connected_; ++i) workers_[i]->StopIntake();
+  }
+
+  std::size_t Drain(Deadline deadline) noexcept override {
+    StopIntake();
+    for (std::size_t i = 0; i < connected_; ++i) workers_[i]->AwaitIntake(deadline);
+    std::size_t left = 0;
+    if (!WaitIdle(deadline)) {
+      left = in_flight();
+      CancelAll();
+    }
+    for (std::size_t i = 0; i < connected_; ++i) workers_[i]->FlushQuietly();
+    return left;
+  }
+
+  void Stop() noexcept override {
+    if (connected_ != 0) {
+      StopIntake();
+      if (in_flight() != 0) {
+        CancelAll();
+        for (std::size_t i = 0; i < connected_; ++i) workers_[i]->FlushQuietly();
+        if (const std::size_t left = in_flight(); left != 0) {
+          Log().Error(
+              "handlers have not ended although their calls were cancelled; they are left behind. "
+              "Look for an await without cancellation.",
+              {{"calls", left}});
+        }
+      }
+    }
+    for (std::size_t i = 0; i < connected_; ++i) workers_[i]->Close();
+    connected_ = 0;
+    workers_.clear();
+  }
+
+ private:
+  [[nodiscard]] std::size_t in_flight() const noexcept {
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < connected_; ++i) sum += workers_[i]->in_flight();
+    return sum;
+  }
+  bool WaitIdle(Deadline deadline) noexcept {
+    std::unique_lock lock(mutex_);
+    const auto idle = [this] { return in_flight() == 0; };
+    if (deadline == kNoDeadline) {
+      idle_.wait(lock, idle);
+      return true;
+    }
+    return idle_.wait_until(lock, deadline, idle);
+  }
+  // Cancels what is in flight, and answers for what does not listen.
+  void CancelAll() noexcept {
+    const absl::Status reason = absl::UnavailableError("the server is shutting down");
+    for (std::size_t i = 0; i < connected_; ++i) {
+      workers_[i]->OnLoop([&](MessageServer& engine) { engine.CancelAll(reason); });
+    }
+    if (WaitIdle(steady_clock::now() + kUnwind)) return;
+    for (std::size_t i = 0; i < connected_; ++i) {
+      workers_[i]->OnLoop([&](MessageServer& engine) { engine.AnswerForAll(reason); });
+    }
+  }
+
+  const Nats options_;
+  std::vector<std::shared_ptr<Worker>> workers_;
+  std::size_t connected_ = 0;  // the first so many of them
+  std::string endpoint_;
+  bool intake_stopped_ = false;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+};
+
+}  // namespace
+}  // namespace nats_adapter
+
+std::unique_ptr<ServerTransport> MakeServerTransport(const Nats& options) {
+  return std::make_unique<nats_adapter::NatsServer>(options);
+}
+
+}  // namespace rookery
