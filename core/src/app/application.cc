@@ -252,6 +252,23 @@ std::vector<std::string> ApplicationImpl::Construct(Deadline deadline) {
   return failures;
 }
 
+void ApplicationImpl::WarnOfHooks() {
+  if (!container_.any_scoped()) return;
+  for (Container::Id id = 0; id < container_.size(); ++id) {
+    const ProviderSpec& spec = container_.spec(id);
+    const Lifetime lifetime = container_.lifetime(id);
+    // Whoever chose the scope knows; this one was made narrower by what it asks for.
+    if (spec.hooks == nullptr || spec.scope.has_value() || container_.copy(id) ||
+        (lifetime != Lifetime::kCall && lifetime != Lifetime::kDurable)) {
+      continue;
+    }
+    log_.Warn(
+        "lifecycle hooks do not run: the provider is made for each call, as something that "
+        "it asks for is",
+        {{"provider", graph_.Describe(id)}});
+  }
+}
+
 absl::Status ApplicationImpl::Build(const ModuleImport& root,
                                     const ApplicationOverrides& overrides) {
   std::vector<std::string> faults;
@@ -287,6 +304,7 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
   if (!faults.empty()) {
     return Faulty(" cannot be built", faults, absl::StatusCode::kFailedPrecondition);
   }
+  WarnOfHooks();
   faults = Construct(Clock::now() + options_.startup_timeout);
   if (!faults.empty()) {
     return Faulty(" cannot be built", faults, absl::StatusCode::kFailedPrecondition);

@@ -90,6 +90,8 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] std::shared_ptr<LoopPool> SharedLoops();
   [[nodiscard]] std::vector<std::string> CheckOptions() const;
   void AddBuiltins();
+  // Of hooks that will not run because of a scope that nobody chose.
+  void WarnOfHooks();
   void DescribeControllers(std::vector<std::string>* faults);
   [[nodiscard]] std::vector<BoundController> Bind();
   // Gives each who uses a transient enhancer, and each transient controller, an instance to use.

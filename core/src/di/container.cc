@@ -106,13 +106,23 @@ void Container::Bind(Id id, std::size_t index, Id target) {
   any_scoped_ = any_scoped_ || target == kInquirer || target == kDurableKey;
 }
 
-void Container::Truncate(std::size_t size) {
-  const std::lock_guard<std::mutex> order_lock(order_mutex_);
-  for (std::size_t i = order_.size(); i-- > 0;) {
-    if (order_[i] < size) continue;
-    nodes_[order_[i]].made = Made();
-    order_.erase(order_.begin() + static_cast<std::ptrdiff_t>(i));
+void Container::DropInstances(std::size_t first, std::size_t end) {
+  std::vector<Made> dropped;  // go after the lock, last made first
+  {
+    const std::lock_guard<std::mutex> lock(order_mutex_);
+    for (std::size_t i = order_.size(); i-- > 0;) {
+      if (order_[i] < first || order_[i] >= end) continue;
+      Node& node = nodes_[order_[i]];
+      node.constructed = false;
+      dropped.push_back(std::exchange(node.made, Made()));
+      order_.erase(order_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
   }
+  for (Made& made : dropped) made = Made();
+}
+
+void Container::Truncate(std::size_t size) {
+  DropInstances(size, nodes_.size());
   nodes_.Truncate(size);
   const std::lock_guard<std::mutex> lock(plans_mutex_);
   absl::erase_if(plans_, [size](const auto& plan) { return plan.first >= size; });

@@ -112,6 +112,8 @@ class Container final {
   void Replace(Id id, ProviderSpec spec);
   // Argument `index` of `id` is `target`; kAbsent for an optional that is missing.
   void Bind(Id id, std::size_t index, Id target);
+  // Drops the instances of the nodes from `first` up to `end`.
+  void DropInstances(std::size_t first, std::size_t end);
   // Drops the nodes from `size` on, and their instances.
   void Truncate(std::size_t size);
 
@@ -136,7 +138,12 @@ class Container final {
     any_deferred_ = true;
   }
   // From now on it may be made.
-  void Undefer(Id id) noexcept { nodes_[id].deferred = false; }
+  void Undefer(Id id) noexcept {
+    if (!constructed(id)) nodes_[id].late = true;
+    nodes_[id].deferred = false;
+  }
+  // Made after start-up: without hooks.
+  [[nodiscard]] bool late(Id id) const noexcept { return nodes_[id].late; }
   // Whether any provider was given a scope.
   [[nodiscard]] bool any_scoped() const noexcept { return any_scoped_; }
   // Decides how long instances of the nodes from `first` on live. Those that say they must live
@@ -263,6 +270,7 @@ class Container final {
     bool transient = false;
     bool pinned = false;
     bool copy = false;
+    bool late = false;
     std::atomic<bool> deferred{false};
     Id to_resolve = kAbsent;  // of a transient: its copy for whoever resolves it
     Token inquirer;           // of a transient's copy
@@ -278,6 +286,7 @@ class Container final {
       transient = other.transient;
       pinned = other.pinned;
       copy = other.copy;
+      late = other.late;
       deferred.store(other.deferred.load());
       to_resolve = other.to_resolve;
       inquirer = other.inquirer;

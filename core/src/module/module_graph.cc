@@ -948,6 +948,7 @@ absl::StatusOr<ModuleGraph::Load> ModuleGraph::BeginLoad(const ModuleImport& imp
       if (modules_[module].loaded) container_->Undefer(id);
     }
   }
+  load.end = container_->size();
   if (faults_.size() == old_faults) return load;
   std::string text = absl::StrCat(
       "Can't load ", import.type == nullptr ? "a module" : ShortTypeName(import.type->type->name));
@@ -971,11 +972,18 @@ void ModuleGraph::RollBack(const Load& load) {
       if (container_->module(id) == index && !container_->constructed(id)) container_->Defer(id);
     }
   }
+  absl::erase_if(index_, [&](const auto& known) { return known.second >= load.modules; });
+  if (container_->size() != load.end) {
+    // Somebody has added to the container meanwhile, and refers to what is there: what was loaded
+    // stays as an empty shell that nobody finds.
+    container_->DropInstances(load.nodes, load.end);
+    for (Id id = static_cast<Id>(load.nodes); id < load.end; ++id) container_->Defer(id);
+    return;
+  }
   while (modules_.size() > load.modules) {
     --count_[modules_.back().type];
     modules_.pop_back();
   }
-  absl::erase_if(index_, [&](const auto& known) { return known.second >= load.modules; });
   visiting_.clear();
   Forget(static_cast<Id>(load.nodes));
 }
@@ -991,11 +999,11 @@ std::vector<ModuleGraph::Index> ModuleGraph::InitOrder() const {
 
 std::vector<std::vector<ModuleGraph::Id>> ModuleGraph::InitGroups(Index index) const {
   const Module& module = modules_[index];
-  if (module.loaded) return {};
   std::vector<Id> nodes = module.providers;
   nodes.insert(nodes.end(), module.copies.begin(), module.copies.end());
   for (const Controller& controller : module.controllers) nodes.push_back(controller.id);
   for (const auto& [token, id] : module.injectables) nodes.push_back(id);
+  std::erase_if(nodes, [this](Id id) { return container_->late(id); });
   std::sort(nodes.begin(), nodes.end(), [this](Id a, Id b) {
     return std::pair(container_->level(a), a) < std::pair(container_->level(b), b);
   });
@@ -1006,7 +1014,7 @@ std::vector<std::vector<ModuleGraph::Id>> ModuleGraph::InitGroups(Index index) c
     }
     groups.back().push_back(id);
   }
-  groups.push_back({module.self});
+  if (!container_->late(module.self)) groups.push_back({module.self});
   return groups;
 }
 

@@ -378,6 +378,24 @@ TEST(All, ValuesAndFactoriesUnderAToken) {
 struct WantsOne {
   explicit WantsOne(Check&) {}
 };
+inline constexpr InjectionToken<Check> kNightly{"NIGHTLY"};
+struct Nightly {
+  using Inject = Nightly(All<rookery::Inject<kNightly>>);
+  explicit Nightly(All<rookery::Inject<kNightly>> all) {
+    for (Check& check : all) said.push_back(check.Run());
+  }
+  std::vector<std::string> said;
+};
+TEST(All, ClassesUnderAToken) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Provide<Nightly>().ProvideMulti<DiskCheck>(kNightly).ProvideMulti<NetCheck>(kNightly);
+    }
+  };
+  auto app = Make<AppModule>();
+  EXPECT_THAT(app.Get<Nightly>().said, ElementsAre("disk", "net"));
+}
+
 TEST(All, OneOfSeveralCannotBeAskedForByItself) {
   struct AppModule {
     static void Define(ModuleBuilder& module) {
@@ -430,7 +448,8 @@ TEST(All, IsAsNarrowAsItsNarrowestElement) {
       module.Controller<HealthController>()
           .Provide<Health>()
           .ProvideMulti<Check, DiskCheck>()
-          .ProvideMulti<Check, CallCheck>(Scope::kRequest);
+          .ProvideMultiFactory<Check>([] { return std::make_unique<CallCheck>(); },
+                                      Scope::kRequest);
     }
   };
   CallCheck::made = 0;

@@ -928,6 +928,28 @@ TEST(RequestScope, HooksDoNotRun) {
   EXPECT_EQ(HookedRequest::hooks, 0);
 }
 
+struct HookedBasket {
+  explicit HookedBasket(Session&) {}
+  void OnModuleInit() {}
+};
+TEST(RequestScope, HooksThatWillNotRunAreWarnedOf) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Provide<HookedBasket>().Provide<HookedRequest>().Provide<Session>().Provide<Config>();
+    }
+  };
+  auto sink = std::make_shared<CapturingSink>();
+  ApplicationOptions options = Loops();
+  options.log.level = LogLevel::kWarn;
+  options.log.sink = sink;
+  auto app = Application::Create<AppModule>(options);
+  int warned = 0;
+  for (const std::string& line : sink->lines()) {
+    if (line.find("lifecycle hooks do not run") != std::string::npos) ++warned;
+  }
+  EXPECT_EQ(warned, 1) << "HookedRequest has chosen its scope";
+}
+
 // ---- all the handlers' shapes
 
 class SessionEvents final : public EchoBase {

@@ -473,6 +473,28 @@ TEST(LazyModuleLoader, SaysAllThatIsWrong) {
       "module outright.");
 }
 
+struct MeddlingModule {
+  static void Define(ModuleBuilder& module) {
+    module.Provide<Store>().ProvideFactory(
+        [](ModuleRef& modules, Store&) -> absl::StatusOr<Fragile> {
+          // Adds to the container while the load may yet fail.
+          (void)SyncWait(modules.Create<OnSide>());
+          return absl::UnavailableError("no luck");
+        });
+  }
+  struct OnSide {};
+};
+TEST(LazyModuleLoader, AFailureAmidstOtherWorkLeavesNothingToBeFound) {
+  auto app = Make<LoadingModule>();
+  LazyModuleLoader& loader = app.Get<LoaderHolder>().loader;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(ErrorOf([&] { return SyncWait(loader.Load<MeddlingModule>()).name(); }),
+                HasSubstr("UNAVAILABLE: no luck"));
+  }
+  EXPECT_EQ(app.Get<Store>().value, 1);
+  EXPECT_NE(SyncWait(app.Select<StoreModule>().Create<OnRequest>()), nullptr);
+}
+
 struct SlowPart {
   int value = 0;
 };
@@ -562,9 +584,16 @@ TEST(LazyImport, WhatIsAskedForAtStartIsMadeAtStart) {
     }
   };
   ResetPdf();
-  auto app = Make<RootModule>();
-  EXPECT_EQ(Pdf::made, 1);
-  EXPECT_EQ(&app.Get<PdfUser>().pdf, &app.Get<Pdf>());
+  {
+    auto app = Make<RootModule>();
+    EXPECT_EQ(Pdf::made, 1);
+    EXPECT_EQ(&app.Get<PdfUser>().pdf, &app.Get<Pdf>());
+    app.Init();
+    EXPECT_EQ(Pdf::hooks, 1);
+    (void)SyncWait(app.Get<LazyModuleLoader>().Load<PdfModule>());
+    EXPECT_EQ(Pdf::made, 1);
+  }
+  EXPECT_EQ(Pdf::hooks, 2) << "what was initialised is told to let go";
 }
 
 TEST(LazyImport, AnOutrightImportWins) {

@@ -252,6 +252,10 @@ class ModuleVerbs {
     spec.scope = scope;
     return AddMulti(std::move(spec));
   }
+  template <class T, class V>
+  Self& ProvideMulti(const InjectionToken<V>& token, Where where = Where::current()) {
+    return AddMulti(ClassProviderAs<V, T>(token, where));
+  }
   // The same with a value: a number, say, under a token.
   template <class Interface, class V>
   Self& ProvideMultiValue(V&& value, Where where = Where::current()) {
@@ -269,10 +273,24 @@ class ModuleVerbs {
     return AddMulti(
         FactoryProvider<Interface>(Token::Of<Interface>(), std::forward<F>(function), where));
   }
+  template <class Interface, class F>
+  Self& ProvideMultiFactory(F&& function, ScopeOptions scope, Where where = Where::current()) {
+    ProviderSpec spec =
+        FactoryProvider<Interface>(Token::Of<Interface>(), std::forward<F>(function), where);
+    spec.scope = scope;
+    return AddMulti(std::move(spec));
+  }
   template <class T, class F>
   Self& ProvideMultiFactory(const InjectionToken<T>& token, F&& function,
                             Where where = Where::current()) {
     return AddMulti(FactoryProvider<T>(Token(token), std::forward<F>(function), where));
+  }
+  template <class T, class F>
+  Self& ProvideMultiFactory(const InjectionToken<T>& token, F&& function, ScopeOptions scope,
+                            Where where = Where::current()) {
+    ProviderSpec spec = FactoryProvider<T>(Token(token), std::forward<F>(function), where);
+    spec.scope = scope;
+    return AddMulti(std::move(spec));
   }
 
   // Another name for a provider that is visible here: the same instance, of the same scope.
