@@ -20,6 +20,7 @@
 #include "rookery/di/resolution_error.h"
 #include "rookery/di/scope.h"
 #include "rookery/di/token.h"
+#include "rookery/module/configurable_module.h"
 #include "rookery/module/dynamic_module.h"
 #include "rookery/module/lazy_module_loader.h"
 #include "rookery/module/module_builder.h"
