@@ -2,7 +2,9 @@
 //
 //   struct MailOptions { std::string host; int port = 25; };
 //   struct MailModule : rookery::ConfigurableModule<MailModule, MailOptions> {
-//     static void Define(rookery::ModuleBuilder& module) { module.Provide<Mailer>().Export<Mailer>(); }
+//     static void Define(rookery::ModuleBuilder& module) {
+//       module.Provide<Mailer>().Export<Mailer>();
+//     }
 //   };
 //   explicit Mailer(const MailOptions& options);                      // options are a provider
 //
@@ -245,14 +247,14 @@ class ConfigurableBlueprint {
 //   module.Import(MailModule::RegisterAsync([](Config& config) { return config.Mail(); })
 //                     .Import<ConfigModule>());
 //
-// Options are injected as `const Options&`, or as Inject<M::kOptions>, into what the module provides.
-// A module that wants others to see them exports them.
+// Options are injected as `const Options&`, or as Inject<M::kOptions>, into what the module
+// provides. A module that wants others to see them exports them.
 //
 // The module M may say more, with public static functions:
 //  - absl::Status CheckOptions(const Options&): what is wrong with them, field and mend. Asked at
 //    start-up, whichever way they came; a failure names the module and where it was registered.
-//  - void ApplyExtras(DynamicModule&, const Extras&): what its own Extras do. ModuleExtras, and what
-//    derives from it, know `is_global` without.
+//  - void ApplyExtras(DynamicModule&, const Extras&): what its own Extras do. ModuleExtras, and
+//    what derives from it, know `is_global` without.
 //  - template <class F> auto CreateOptions(F&): how UseClass and UseExisting get options from a
 //    class whose method is not called Create (Nest's setFactoryMethodName).
 template <class M, class Options, class Extras = ModuleExtras>
@@ -318,8 +320,8 @@ class ConfigurableRoot : public internal::ConfigurableBlueprint<M, Options, Extr
   }
 };
 
-// The same with the names ForFeature and ForFeatureAsync, for what each module that uses it says for
-// itself (its tables, its queues).
+// The same with the names ForFeature and ForFeatureAsync, for what each module that uses it says
+// for itself (its tables, its queues).
 template <class M, class Options, class Extras = ModuleExtras>
 class ConfigurableFeature : public internal::ConfigurableBlueprint<M, Options, Extras> {
   using Blueprint = internal::ConfigurableBlueprint<M, Options, Extras>;
