@@ -168,6 +168,9 @@ absl::StatusOr<OptionsPtr> ToNatsOptions(const Nats& options) {
       [&] { return natsOptions_SetPingInterval(raw, options.ping_interval.count()); });
   set("reconnect", [&] { return natsOptions_SetMaxReconnect(raw, -1); });
   set("buffers", [&] { return natsOptions_SetIOBufSize(raw, 64 << 10); });
+  // Tells the loop at once that there is something to write, which it does at the end of its turn;
+  // otherwise a thread of nats.c's tells it a millisecond later.
+  set("send_asap", [&] { return natsOptions_SetSendAsap(raw, true); });
   // One thread of nats.c's for the subscriptions that need one, instead of one each.
   set("delivery", [&] { return natsOptions_UseGlobalMessageDelivery(raw, true); });
   if (status != NATS_OK) {
