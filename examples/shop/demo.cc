@@ -29,6 +29,9 @@
 #include "payments.h"
 #include "rookery/transports/grpc.h"
 #include "rookery/transports/inproc.h"
+#ifdef SHOP_WITH_NATS
+#include "rookery/transports/nats.h"
+#endif
 
 extern char** environ;
 
@@ -203,25 +206,42 @@ struct ShopModule {
   }
 };
 
+std::shared_ptr<rookery::Channel> ChannelTo(const std::string& address, bool nats) {
+#ifdef SHOP_WITH_NATS
+  if (nats) return MakeChannel(rookery::Nats{.url = address});
+#else
+  static_cast<void>(nats);
+#endif
+  return MakeChannel(rookery::Grpc{.address = address});
+}
+
 }  // namespace
 
-int DemoInProcesses(const std::string& program, const std::string& data_file) {
+int DemoInProcesses(const std::string& program, const std::string& data_file,
+                    const std::string& nats_url) {
   const auto data = Read(data_file);
   if (!data) return 1;
   const ScratchFolder folder;
-  std::printf("\nThe shop as three processes over gRPC\n\nThe services start\n");
-  Process inventory("inventory", {program, "inventory"}, folder.File("inventory.log"));
-  Process payments("payments", {program, "payments"}, folder.File("payments.log"));
+  const bool nats = !nats_url.empty();
+  std::printf("\nThe shop as three processes over %s\n\nThe services start\n",
+              nats ? "NATS" : "gRPC");
+  const auto command = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), program);
+    if (nats) words.push_back("--nats=" + nats_url);
+    return words;
+  };
+  Process inventory("inventory", command({"inventory"}), folder.File("inventory.log"));
+  Process payments("payments", command({"payments"}), folder.File("payments.log"));
   bool ok = Started(inventory, folder) && Started(payments, folder);
   if (!ok) return Verdict(false);
   Process orders(
       "orders",
-      {program, "orders", "--inventory=" + inventory.address(), "--payments=" + payments.address()},
+      command({"orders", "--inventory=" + inventory.address(), "--payments=" + payments.address()}),
       folder.File("orders.log"));
   ok = Started(orders, folder);
   if (!ok) return Verdict(false);
   {
-    v1::OrdersClient client(MakeChannel(rookery::Grpc{.address = orders.address()}));
+    v1::OrdersClient client(ChannelTo(orders.address(), nats));
     const Logs logs{[&folder](const std::string& service, const std::vector<std::string>& words) {
       return AwaitLines(folder.File(service + ".log"), words);
     }};

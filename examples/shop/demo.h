@@ -7,8 +7,10 @@
 
 namespace shop {
 
-// Starts `program` three times, as Inventory, Payments and Orders, and talks to Orders over gRPC.
-int DemoInProcesses(const std::string& program, const std::string& data_file);
+// Starts `program` three times, as Inventory, Payments and Orders, and talks to Orders: over NATS
+// at that URL, or if it is empty over gRPC.
+int DemoInProcesses(const std::string& program, const std::string& data_file,
+                    const std::string& nats_url);
 
 // The same modules in this process, no network.
 int DemoInProcess(const std::string& data_file);

@@ -5,6 +5,9 @@
 //   shop orders --inventory=HOST:PORT --payments=HOST:PORT
 //   shop demo ORDERS.csv [--inproc]                     starts all three and tells what happens;
 //                                                       with --inproc in this one process
+//
+// With --nats=URL beside these, everything goes over NATS, and an address is that URL. The services
+// are the same; what changes is what Listen and Client are given.
 #include <cstdio>
 #include <map>
 #include <string>
@@ -17,6 +20,9 @@
 #include "orders.h"
 #include "payments.h"
 #include "rookery/transports/grpc.h"
+#ifdef SHOP_WITH_NATS
+#include "rookery/transports/nats.h"
+#endif
 
 namespace {
 
@@ -24,16 +30,36 @@ using rookery::Application;
 using rookery::DynamicModule;
 using rookery::Grpc;
 
-// Clients of the other two services, over gRPC.
-DynamicModule GrpcClients(const std::string& inventory, const std::string& payments) {
+using Flags = std::map<std::string, std::string>;
+
+// Clients of the other two services.
+DynamicModule Clients(Flags& flags) {
+#ifdef SHOP_WITH_NATS
+  if (flags.contains("nats")) {
+    const rookery::Nats nats{.url = flags["nats"]};
+    return rookery::ClientsModule::Register(rookery::Client<shop::v1::InventoryClient>(nats),
+                                            rookery::Client<shop::v1::PaymentsClient>(nats));
+  }
+#endif
+  const std::string inventory = flags["inventory"];
+  const std::string payments = flags["payments"];
   return rookery::ClientsModule::Register(
       rookery::Client<shop::v1::InventoryClient>(Grpc{.address = inventory}),
       rookery::Client<shop::v1::PaymentsClient>(Grpc{.address = payments}));
 }
 
 // Serves until SIGTERM.
-int Serve(Application app) {
-  app.Listen(Grpc{.address = "127.0.0.1:0"});
+int Serve(Application app, Flags& flags) {
+  if (!flags.contains("nats")) {
+    app.Listen(Grpc{.address = "127.0.0.1:0"});
+  } else {
+#ifdef SHOP_WITH_NATS
+    app.Listen(rookery::Nats{.url = flags["nats"]});
+#else
+    std::fprintf(stderr, "shop: built without NATS (libnats-dev)\n");
+    return 2;
+#endif
+  }
   app.Start();
   std::printf("READY %s\n", app.Endpoints().front().c_str());
   std::fflush(stdout);
@@ -44,7 +70,8 @@ int Usage() {
   std::fprintf(stderr,
                "usage: shop inventory | shop payments |\n"
                "       shop orders --inventory=HOST:PORT --payments=HOST:PORT |\n"
-               "       shop demo ORDERS.csv [--inproc]\n");
+               "       shop demo ORDERS.csv [--inproc]\n"
+               "each, but with --inproc, also with --nats=URL\n");
   return 2;
 }
 
@@ -52,7 +79,7 @@ int Usage() {
 
 int main(int argc, char** argv) {
   std::vector<std::string> words;
-  std::map<std::string, std::string> flags;
+  Flags flags;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const std::size_t equals = word.find('=');
@@ -67,19 +94,20 @@ int main(int argc, char** argv) {
   if (words.empty()) return Usage();
   const std::string& role = words[0];
   if (role == "inventory") {
-    return Serve(Application::Create<shop::InventoryModule>(shop::OptionsFor("inventory")));
+    return Serve(Application::Create<shop::InventoryModule>(shop::OptionsFor("inventory")), flags);
   }
   if (role == "payments") {
-    return Serve(Application::Create<shop::PaymentsModule>(shop::OptionsFor("payments")));
+    return Serve(Application::Create<shop::PaymentsModule>(shop::OptionsFor("payments")), flags);
   }
-  if (role == "orders" && flags.contains("inventory") && flags.contains("payments")) {
-    return Serve(Application::Create(
-        shop::OrdersModule::With(GrpcClients(flags["inventory"], flags["payments"])),
-        shop::OptionsFor("orders")));
+  if (role == "orders" &&
+      (flags.contains("nats") || (flags.contains("inventory") && flags.contains("payments")))) {
+    return Serve(
+        Application::Create(shop::OrdersModule::With(Clients(flags)), shop::OptionsFor("orders")),
+        flags);
   }
   if (role == "demo" && words.size() == 2) {
     return flags.contains("inproc") ? shop::DemoInProcess(words[1])
-                                    : shop::DemoInProcesses(argv[0], words[1]);
+                                    : shop::DemoInProcesses(argv[0], words[1], flags["nats"]);
   }
   return Usage();
 }
