@@ -220,7 +220,7 @@ void Acceptor::Run() noexcept {
   std::vector<pollfd> polled;
   for (;;) {
     const Clock::time_point now = Clock::now();
-    const bool open = now >= paused_until_ && pending_.size() < kMaxPending;
+    const bool open = now >= paused_until_;
     Clock::time_point next = open ? Clock::time_point::max() : paused_until_;
     polled.clear();
     polled.push_back({wake_, POLLIN, 0});
@@ -246,7 +246,7 @@ void Acceptor::Run() noexcept {
 
     const Clock::time_point after = Clock::now();
     const std::size_t first = 1 + listeners_.size();
-    std::vector<Pending> kept;
+    std::deque<Pending> kept;
     for (std::size_t i = 0; i < pending_.size(); ++i) {
       const Pending& pending = pending_[i];
       if (polled[first + i].revents != 0 && Look(pending)) continue;
@@ -264,7 +264,7 @@ void Acceptor::Run() noexcept {
 }
 
 void Acceptor::AcceptFrom(int listener) noexcept {
-  for (int i = 0; i < kAcceptsPerTurn && pending_.size() < kMaxPending; ++i) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -277,7 +277,13 @@ void Acceptor::AcceptFrom(int listener) noexcept {
     }
     const Pending pending{fd, listener, Clock::now() + options_.handshake_timeout};
     // Most have spoken already.
-    if (!Look(pending)) pending_.push_back(pending);
+    if (Look(pending)) continue;
+    // A crowd that says nothing must not keep those out who do: the longest silent makes room.
+    if (pending_.size() == kMaxPending) {
+      Close(pending_.front(), "said nothing, or too little, while many others came");
+      pending_.pop_front();
+    }
+    pending_.push_back(pending);
   }
 }
 

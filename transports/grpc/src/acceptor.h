@@ -21,6 +21,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -95,7 +96,7 @@ class Acceptor final {
   std::vector<int> listeners_;
   int wake_ = -1;  // an eventfd
   std::thread thread_;
-  std::vector<Pending> pending_;  // the thread's
+  std::deque<Pending> pending_;  // the thread's, in the order of their deadlines
   Clock::time_point paused_until_{};
 };
 
