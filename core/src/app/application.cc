@@ -110,6 +110,11 @@ std::vector<std::string> ApplicationImpl::CheckOptions() const {
   check("drain_grace", options_.drain_grace);
   check("shutdown_hooks_timeout", options_.shutdown_hooks_timeout);
   check("watchdog", options_.watchdog);
+  if (options_.durable.key && options_.durable.max_keys == 0) {
+    faults.push_back(
+        "ApplicationOptions::durable.max_keys is 0, so nothing durable would last.\n"
+        "    mend: give it 1 or more, or leave out durable.key.");
+  }
   if (options_.loop_threads > kMaxLoopThreads) {
     faults.push_back(absl::StrCat("ApplicationOptions::loop_threads is ", options_.loop_threads,
                                   ".\n    mend: give it at most ", kMaxLoopThreads,

@@ -881,7 +881,7 @@ Task<absl::Status> Container::MakeOnLoop(std::shared_ptr<const Plan> plan, Id* a
 std::vector<std::string> Container::ConstructOnLoops(LoopPool& loops, TaskRunner& runner,
                                                      Deadline deadline, const Describe& describe) {
   const Deadline began = std::chrono::steady_clock::now();
-  pool_ = &loops;
+  if (pool_ == nullptr) pool_ = &loops;
   const std::size_t size = nodes_.size();
   const std::vector<bool> wanted = Wanted(size);
   std::vector<Id> roots;

@@ -811,6 +811,14 @@ TEST(DurableScope, CanBeEvicted) {
   EXPECT_EQ(AskAs(app, "b"), "b 1");
 }
 
+TEST(DurableScope, MustBeAllowedToKeepSomething) {
+  const auto app = Application::TryCreate<TenantModule>(ByTenant(0));
+  EXPECT_EQ(std::string(app.status().message()),
+            "TenantModule cannot be built:\n\n"
+            "ApplicationOptions::durable.max_keys is 0, so nothing durable would last.\n"
+            "    mend: give it 1 or more, or leave out durable.key.");
+}
+
 TEST(DurableScope, AFailedOneIsNotKept) {
   static std::atomic<int> tries{0};
   struct AppModule {

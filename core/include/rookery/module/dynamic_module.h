@@ -35,7 +35,7 @@ class DynamicModule final : public ModuleVerbs<DynamicModule> {
     return DynamicModule(std::move(content));
   }
 
-  // The module M itself, to be imported or loaded: checked at start-up like any other, and made only
+  // The module M itself, to be imported or loaded: checked at start-up as any other, and made only
   // when somebody needs it: rookery::LazyModuleLoader, a rookery::Lazy<T>, or a provider that is
   // made at start-up and asks for one of its exports. Made once at most, however often and by
   // whomever it is named. Its lifecycle hooks run only if it was made at start-up.

@@ -42,7 +42,7 @@ enum class Lookup : std::uint8_t {
   kAnywhere,  // what this module sees, else the only one in the whole application
 };
 
-// What ModuleRef::Introspect tells of a provider: its scope as it turned out, dependencies included.
+// What ModuleRef::Introspect tells of a provider: its scope as it turned out, by what it asks for.
 struct Introspection {
   Scope scope = Scope::kSingleton;
   bool durable = false;

@@ -59,8 +59,8 @@ struct BoundEnhancers {
 [[nodiscard]] std::vector<std::string> CheckHandlers(std::span<const BoundController> controllers);
 
 // The handlers. `accept` is what callers' baggage may set. The registry keeps the instances alive;
-// `stats` and `container`, where the nodes are, outlive it, the descriptions need not. Fails with INVALID_ARGUMENT and all that
-// CheckHandlers finds, or with INTERNAL if an instance is missing.
+// `stats` and `container`, where the nodes are, outlive it, the descriptions need not. Fails with
+// INVALID_ARGUMENT and all that CheckHandlers finds, or with INTERNAL if an instance is missing.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<HandlerRegistry>> CompileHandlers(
     std::vector<BoundController> controllers, std::vector<BoundEnhancers> globals,
     StatsRegistry& stats, BaggageAllowList accept = {}, internal::Container* container = nullptr);
