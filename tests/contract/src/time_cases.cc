@@ -25,6 +25,13 @@ void WithEnoughTime(const std::function<bool(milliseconds timeout)>& attempt) {
   FailCase("the call never got to its handler", Where::current());
 }
 
+// Whether `counter` has as many as handlers have begun. Both are read each time: a call that expired
+// on its way to the server reaches its handler after the next one has, if that came by another
+// thread, and its handler begins when the case has long looked at the other.
+std::function<bool()> AllOf(const std::atomic<int>& counter, const Probe& probe) {
+  return [&] { return counter.load() == probe.entered.load(); };
+}
+
 void DeadlineBefore(const Transport& transport) {
   Node node(transport);
   CallOptions options;
@@ -45,9 +52,8 @@ void DeadlineDuring(const Transport& transport) {
     node.ExpectIdle();
     return node.probe().entered.load() > 0;
   });
-  const int entered = node.probe().entered.load();
-  Eventually([&] { return node.probe().cancelled.load() == entered; }, "the handler hears of it");
-  Eventually([&] { return node.probe().ended.load() == entered; }, "the handler ends");
+  Eventually(AllOf(node.probe().cancelled, node.probe()), "the handler hears of it");
+  Eventually(AllOf(node.probe().ended, node.probe()), "the handler ends");
   node.ExpectIdle();
   node.ExpectHealthy();
 }
@@ -105,11 +111,8 @@ void DeadlineTwoHops(const Transport& transport) {
     second.ExpectIdle();
     return second.probe().entered.load() > 0;
   });
-  const int entered = second.probe().entered.load();
-  Eventually([&] { return second.probe().cancelled.load() == entered; },
-             "the second node hears of it");
-  Eventually([&] { return first.probe().ended.load() == first.probe().entered.load(); },
-             "the first handler ends");
+  Eventually(AllOf(second.probe().cancelled, second.probe()), "the second node hears of it");
+  Eventually(AllOf(first.probe().ended, first.probe()), "the first handler ends");
   const std::int64_t most = std::chrono::nanoseconds(given).count();
   Expect(second.probe().remaining_ns.load() <= most + most / 20,
          "the second node had no more time than the caller gave");
