@@ -357,6 +357,91 @@ TEST(GrpcTest, ACallFromAHandlerStaysOnItsThread) {
   EXPECT_EQ(backend.transport->Drain(soon), 0u);
 }
 
+// What a handler streams on is gathered into larger writes: all of it must arrive, in order, and the
+// end with it.
+TEST(GrpcTest, AHandlerStreamsOnWhatItIsSent) {
+  EchoNode backend;
+  ASSERT_TRUE(backend.Start({}).ok());
+  EchoClient to_backend(backend.Connect());
+  EchoNode front;
+  front.controller->downstream = &to_backend;
+  ASSERT_TRUE(front.Start({}).ok());
+  EchoClient client(front.Connect());
+  for (const int count : {0, 1, 2, 3'000}) {
+    std::vector<std::string> texts;
+    std::string joined;
+    for (int i = 0; i < count; ++i) {
+      texts.push_back(std::to_string(i) + ",");
+      joined += texts.back();
+    }
+    CallOptions options;
+    options.timeout = std::chrono::seconds(60);
+    const absl::StatusOr<EchoReply> reply =
+        SyncWaitStatus(client.Join(Requests(texts), std::move(options)));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->index(), count);
+    EXPECT_EQ(reply->text(), joined);
+    CallOptions again;
+    again.timeout = std::chrono::seconds(60);
+    EXPECT_EQ(SyncWait(Texts(client.Chat(Requests(texts), std::move(again)))), texts);
+  }
+}
+
+// Says a word only when the one before has come back.
+Stream<EchoRequest> WordByWord(const std::atomic<int>& heard, int count) {
+  for (int i = 0; i < count; ++i) {
+    while (heard.load() < i) co_await Sleep(std::chrono::milliseconds(1));
+    co_yield Text(std::to_string(i));
+  }
+}
+
+Task<void> CountReplies(Stream<EchoReply> replies, std::atomic<int>& heard) {
+  for (;;) {
+    std::optional<EchoReply> reply = co_await replies.Next();
+    if (!reply) break;
+    ++heard;
+  }
+}
+
+// A handler that waits for its caller's next word must have sent the last one on.
+TEST(GrpcTest, AHandlerHoldsNothingBackWhileItWaits) {
+  EchoNode backend;
+  ASSERT_TRUE(backend.Start({}).ok());
+  EchoClient to_backend(backend.Connect());
+  EchoNode front;
+  front.controller->downstream = &to_backend;
+  ASSERT_TRUE(front.Start({}).ok());
+  EchoClient client(front.Connect());
+  std::atomic<int> heard{0};
+  CallOptions options;
+  options.timeout = std::chrono::seconds(60);
+  const absl::Status status =
+      SyncWaitStatus(CountReplies(client.Chat(WordByWord(heard, 50), std::move(options)), heard));
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(heard.load(), 50);
+}
+
+// The call goes while the last message of the stream is still held back.
+TEST(GrpcTest, AHandlerThatIsCancelledDropsWhatItHeldBack) {
+  EchoNode backend;
+  ASSERT_TRUE(backend.Start({}).ok());
+  EchoClient to_backend(backend.Connect());
+  EchoNode front;
+  front.controller->downstream = &to_backend;
+  ASSERT_TRUE(front.Start({}).ok());
+  EchoClient client(front.Connect());
+  for (int i = 0; i < 100; ++i) {
+    CallOptions options;
+    options.timeout = std::chrono::microseconds(200 + 50 * i);
+    const absl::StatusOr<EchoReply> reply = SyncWaitStatus(
+        client.Join(Requests(std::vector<std::string>(100, "x")), std::move(options)));
+    EXPECT_TRUE(reply.ok() || absl::IsDeadlineExceeded(reply.status())) << reply.status();
+  }
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  EXPECT_EQ(front.transport->Drain(soon), 0u);
+  EXPECT_EQ(backend.transport->Drain(soon), 0u);
+}
+
 // A listener that stops ends the calls that its handlers are making.
 TEST(GrpcTest, StopsAlthoughAHandlerWaitsForAnotherServer) {
   EchoNode backend;

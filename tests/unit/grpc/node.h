@@ -85,6 +85,10 @@ class EchoController final : public EchoService {
 
   Task<EchoReply> Join(CallContext& call, Stream<EchoRequest> requests) override {
     Seen(call);
+    if (downstream != nullptr) {
+      EchoReply relayed = co_await downstream->Join(std::move(requests));
+      co_return relayed;
+    }
     EchoReply reply;
     for (;;) {
       std::optional<EchoRequest> request = co_await requests.Next();
@@ -98,6 +102,15 @@ class EchoController final : public EchoService {
 
   Stream<EchoReply> Chat(CallContext& call, Stream<EchoRequest> requests) override {
     Seen(call);
+    if (downstream != nullptr) {
+      Stream<EchoReply> relayed = downstream->Chat(std::move(requests));
+      for (;;) {
+        std::optional<EchoReply> reply = co_await relayed.Next();
+        if (!reply) break;
+        co_yield *std::move(reply);
+      }
+      co_return;
+    }
     for (;;) {
       std::optional<EchoRequest> request = co_await requests.Next();
       if (!request) break;
@@ -122,7 +135,7 @@ class EchoController final : public EchoService {
   std::atomic<int> spawned{0};
   std::atomic<int> stayed{0};
   std::atomic<bool> hold{false};     // Say waits until it is cancelled
-  EchoClient* downstream = nullptr;  // Say asks it
+  EchoClient* downstream = nullptr;  // Say, Join and Chat ask it
   std::atomic<bool> last_compressed{false};
   // What the last call was.
   Peer peer() {

@@ -3,6 +3,7 @@
 #include <grpc/grpc.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -110,6 +111,40 @@ class StreamState final : private CqClient {
   }
   [[nodiscard]] bool started() const noexcept { return started_; }
 
+  // Keeps what is in `outgoing` until it is known what follows: the next message, or a producer that
+  // waits, since then `loop` gets to what is posted here. No write may be under way.
+  void HoldBack(CqLoop& loop, std::uint32_t flags) noexcept {
+    bool post = false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      held_ = true;
+      held_flags_ = flags;
+      post = !std::exchange(flush_posted_, true);
+    }
+    if (!post) return;
+    Ref();
+    loop.Post(&flush_work_);
+  }
+  // Sends what is held back, if anything is; `write_operation` is then that of the last write.
+  void SendHeld(bool more_follows) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!std::exchange(held_, false)) return;
+    grpc_op op = {};
+    FillSend(op, held_flags_ | (more_follows ? GRPC_WRITE_BUFFER_HINT : 0U));
+    Batch(&op, 1, write_operation);
+  }
+  // Whether something was held back, which is the caller's to send now.
+  [[nodiscard]] bool TakeHeld(std::uint32_t* flags) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    *flags = held_flags_;
+    return std::exchange(held_, false);
+  }
+  void FillSend(grpc_op& op, std::uint32_t flags) noexcept {
+    op.op = GRPC_OP_SEND_MESSAGE;
+    op.flags = flags;
+    op.data.send_message.send_message = outgoing.get();
+  }
+
   // False, and the operation ended, if the call has ended.
   bool Batch(const grpc_op* ops, std::size_t count, Operation& operation) noexcept {
     operation.Begin();
@@ -148,6 +183,24 @@ class StreamState final : private CqClient {
   ReceivedBuffer received;
 
  private:
+  // Sends what the producer left behind when it began to wait.
+  struct FlushWork final : LoopWork {
+    explicit FlushWork(StreamState* owner) noexcept
+        : LoopWork([](LoopWork* self) noexcept { static_cast<FlushWork*>(self)->state->Flush(); }),
+          state(owner) {}
+    StreamState* const state;
+  };
+
+  void Flush() noexcept {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      flush_posted_ = false;
+    }
+    // Nobody waits for the message of a call that has ended, whose queue may be closed by now.
+    if (!end_operation.ended()) SendHeld(/*more_follows=*/false);
+    Unref();
+  }
+
   void OnDone(Operation& operation, bool ok) noexcept {
     if (&operation == &end_operation && listed_on_ != nullptr) {
       std::exchange(listed_on_, nullptr)->RemoveClient(this);
@@ -167,8 +220,12 @@ class StreamState final : private CqClient {
   CallEnd end_;
   bool started_ = false;
   std::atomic<int> refs_{1};
+  FlushWork flush_work_{this};
   std::mutex mutex_;
-  absl::Status reason_;  // guarded by mutex_
+  absl::Status reason_;  // guarded by mutex_, as is all below
+  bool held_ = false;
+  bool flush_posted_ = false;
+  std::uint32_t held_flags_ = 0;
 };
 
 class GrpcStream final : public ClientStream {
@@ -207,6 +264,13 @@ class GrpcStream final : public ClientStream {
       const bool headers_sent = co_await headers;
       if (!headers_sent) co_return false;
     }
+    const bool one_request = call_.method->kind == MethodKind::kServerStreaming;
+    if (!one_request) {
+      state.SendHeld(/*more_follows=*/true);
+      StreamState::Wait previous(state.write_operation);
+      const bool previous_sent = co_await previous;
+      if (!previous_sent) co_return false;
+    }
     absl::Status filled =
         state.outgoing.Fill(message, state.connections().options().max_send_bytes);
     if (!filled.ok()) {
@@ -214,15 +278,21 @@ class GrpcStream final : public ClientStream {
       state.CancelWith(std::move(filled));
       co_return false;
     }
+    const std::uint32_t flags = call_.SendsPlain(message) ? GRPC_WRITE_NO_COMPRESS : 0;
+    // Held back only where the loop outlasts the producer's turn: that of a thread in SyncWait stops
+    // as soon as it has what it waits for.
+    CqLoop* const loop = CqLoop::Current();
+    if (!one_request && loop != nullptr) {
+      if (state.end_operation.ended()) co_return false;
+      state.HoldBack(*loop, flags);
+      co_return true;
+    }
     grpc_op ops[3] = {};
     std::size_t count = 0;
     const bool first = !state.started();
     if (first) ++count;  // the headers
-    grpc_op& op = ops[count++];
-    op.op = GRPC_OP_SEND_MESSAGE;
-    if (call_.SendsPlain(message)) op.flags = GRPC_WRITE_NO_COMPRESS;
-    op.data.send_message.send_message = state.outgoing.get();
-    if (call_.method->kind == MethodKind::kServerStreaming) {
+    state.FillSend(ops[count++], flags);
+    if (one_request) {
       ops[count++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
       writes_done_ = true;
     }
@@ -244,12 +314,21 @@ class GrpcStream final : public ClientStream {
       co_await headers;
     }
     grpc_op ops[2] = {};
+    std::size_t count = 0;
     if (!state.started()) {
-      ops[1].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-      state.Start(ops, 2, state.close_operation);
+      ++count;  // the headers
+      ops[count++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+      state.Start(ops, count, state.close_operation);
     } else {
-      ops[0].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-      state.Batch(ops, 1, state.close_operation);
+      // The last message leaves in one batch with the end. Taken first, so that what is under way
+      // after the wait is no flush.
+      std::uint32_t flags = 0;
+      const bool held = state.TakeHeld(&flags);
+      StreamState::Wait previous(state.write_operation);
+      co_await previous;
+      if (held) state.FillSend(ops[count++], flags);
+      ops[count++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+      state.Batch(ops, count, state.close_operation);
     }
     StreamState::Wait closed(state.close_operation);
     co_await closed;
