@@ -96,9 +96,9 @@ class MessageClientCore final : public std::enable_shared_from_this<MessageClien
     link->Send(out).IgnoreError();
   }
   [[nodiscard]] absl::Status SendEvent(OutgoingCall& call, const Message& event);
-  [[nodiscard]] absl::Status Unserved(const MethodDescriptor& method) const {
+  [[nodiscard]] absl::Status Unserved(std::string_view method) const {
     return absl::UnavailableError(
-        absl::StrCat("nobody serves ", Abs(method.full_name), " on ", options.target));
+        absl::StrCat("nobody serves ", Abs(method), " on ", options.target));
   }
   [[nodiscard]] absl::Status Ready() const {
     if (closed.load(std::memory_order_acquire)) {
@@ -180,20 +180,21 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall> {
  public:
   StreamCall(std::shared_ptr<MessageClientCore> core, OutgoingCall& call)
       : core_(std::move(core)),
-        method_(*call.method),
+        method_(call.method->full_name),
         deadline_(call.deadline),
         wait_for_ready_(call.wait_for_ready),
         metadata_(std::move(call.metadata)),
         receiver_(core_->options.window_bytes, core_->options.max_receive_bytes) {}
 
   // Before anything else: finds the addresses.
-  void Prepare() {
-    absl::StatusOr<std::string> address = core_->link->AddressOfMethod(method_);
+  void Prepare(const MethodDescriptor& method) {
+    absl::StatusOr<std::string> address = core_->link->AddressOfMethod(method);
     if (!address.ok()) {
       End(address.status());
       return;
     }
     address_ = *std::move(address);
+    cancel_address_ = core_->link->CancelAddressOf(method);
     {
       // Whoever finds the call in the table waits until it knows its id.
       const std::scoped_lock lock(mutex_);
@@ -277,7 +278,7 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall> {
       AddStatus(said, &out);
       core_->link->Send(out).IgnoreError();
     } else if (opened_.load()) {
-      core_->SendCancel(core_->link->CancelAddressOf(method_), reply_to_, said);
+      core_->SendCancel(cancel_address_, reply_to_, said);
     }
   }
 
@@ -422,11 +423,12 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall> {
   }
 
   const std::shared_ptr<MessageClientCore> core_;
-  const MethodDescriptor& method_;
+  const std::string method_;  // its name: the descriptor may go before the last message comes
   const Deadline deadline_;
   const bool wait_for_ready_;
   const Metadata metadata_;
   std::string address_;
+  std::string cancel_address_;
   std::string reply_to_;
   std::uint64_t id_ = 0;
   int retries_ = 0;
@@ -494,8 +496,8 @@ void StreamCall::OnFrame(InboundMessage message) {
       // A refusal: the method was never reached.
       status_ = ReadStatus(message);
       if (status_.ok()) {
-        status_ = absl::InternalError(absl::StrCat("the server answers ", Abs(method_.full_name),
-                                                   " as if it were no stream"));
+        status_ = absl::InternalError(
+            absl::StrCat("the server answers ", method_, " as if it were no stream"));
       }
       ReadMetadata(message, "", &headers_);
       ReadMetadata(message, kTrailerPrefix, &trailers_);
@@ -558,7 +560,7 @@ class MessageClientStream final : public ClientStream {
  public:
   MessageClientStream(std::shared_ptr<MessageClientCore> core, OutgoingCall& call)
       : call_(call), state_(std::make_shared<StreamCall>(std::move(core), call)) {
-    state_->Prepare();
+    state_->Prepare(*call.method);
     on_cancel_.Arm(
         call_.cancel,
         [](void* self) noexcept {

@@ -191,12 +191,12 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const Nats& options
       raw,
       [](natsConnection* nats, void* closure) {
         auto* const me = static_cast<Connection*>(closure);
-        if (!me->closed_.load()) {
-          const char* why = nullptr;
-          natsConnection_GetLastError(nats, &why);
-          Log().Warn("connection lost; reconnecting",
-                     {{"url", me->public_url_}, {"why", why == nullptr ? "" : why}});
-        }
+        // Who closed it need not be told, and may be gone.
+        if (me->closed_.load()) return;
+        const char* why = nullptr;
+        natsConnection_GetLastError(nats, &why);
+        Log().Warn("connection lost; reconnecting",
+                   {{"url", me->public_url_}, {"why", why == nullptr ? "" : why}});
         me->events_.on_disconnected();
       },
       self);
@@ -213,13 +213,17 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const Nats& options
         // The last callback of all.
         const std::shared_ptr<Connection> me = std::move(static_cast<Connection*>(closure)->self_);
         me->DropSocket();
-        if (!me->closed_.exchange(true)) {
+        const bool by_us = me->closed_.exchange(true);
+        if (!by_us) {
           const char* text = nullptr;
           natsConnection_GetLastError(me->connection_, &text);
           Log().Error("connection closed for good: nobody reconnects",
                       {{"url", me->public_url_}, {"why", text == nullptr ? "" : text}});
           me->events_.on_disconnected();
         }
+        const std::scoped_lock lock(me->mutex_);
+        me->silent_ = true;
+        me->silence_.notify_all();
       },
       self);
   natsOptions_SetErrorHandler(
@@ -415,6 +419,11 @@ void Connection::Close() noexcept {
   if (closed_.exchange(true)) return;
   natsConnection_Close(connection_);
   DropSocket();
+}
+
+void Connection::AwaitSilence(std::chrono::milliseconds most) noexcept {
+  std::unique_lock lock(mutex_);
+  silence_.wait_for(lock, most, [this] { return silent_; });
 }
 
 ConnectionState Connection::state() const noexcept {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -61,6 +62,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] absl::Status Flush(std::chrono::milliseconds timeout);
   // Ends it. Idempotent; callbacks may still be under way, and keep it alive.
   void Close() noexcept;
+  // After Close: waits until no event can come any more, or `most`. Not on nats.c's threads.
+  void AwaitSilence(std::chrono::milliseconds most) noexcept;
 
   [[nodiscard]] ConnectionState state() const noexcept;
   // OK, or UNAVAILABLE with where and why.
@@ -113,7 +116,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::atomic<bool> closed_{false};
 
   std::mutex mutex_;
+  std::condition_variable silence_;
   std::shared_ptr<Socket> socket_;  // guarded by mutex_
+  bool silent_ = false;             // the same: nats.c has said its last word
 };
 
 }  // namespace rookery::nats_adapter

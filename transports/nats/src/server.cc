@@ -121,60 +121,16 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     }
   }
 
-  // After Connect.
+  // After Connect. On the loop, which reads already.
   absl::Status Subscribe(const HandlerRegistry& registry, std::function<void()> on_idle) {
-    registry_ = &registry;
-    routes_ = std::make_unique<Routes>(options_, registry);
-    MessageServer::Options engine;
-    engine.transport = "nats";
-    engine.max_receive_bytes = options_.max_receive_bytes;
-    engine.max_send_bytes = std::min(options_.max_send_bytes, connection_->max_payload());
-    engine.max_metadata_bytes = options_.max_metadata_bytes;
-    engine.max_concurrent_calls = options_.max_concurrent_calls;
-    engine.window_bytes = options_.window_bytes;
-    engine.keepalive = options_.keepalive;
-    engine_ = std::make_unique<MessageServer>(loop_, registry, *this, std::move(engine));
-    engine_->set_on_idle(std::move(on_idle));
-
-    inbox_ = NewInbox(options_);
-    const std::string all = absl::StrCat(inbox_, "*");
-    absl::Status status =
-        ToStatus(natsConnection_Subscribe(&inbox_subscription_, connection_->get(), all.c_str(),
-                                          &OnInbox, NewClosure()),
-                 absl::StrCat("cannot subscribe to ", all));
-    if (!status.ok()) return status;
-    natsSubscription_SetPendingLimits(inbox_subscription_, -1, -1);
-    natsSubscription_SetOnCompleteCB(
-        inbox_subscription_,
-        [](void* closure) {
-          const std::unique_ptr<std::weak_ptr<Worker>> gone(
-              static_cast<std::weak_ptr<Worker>*>(closure));
-        },
-        closure_);
-
-    absl::flat_hash_set<std::string> done;
-    if (options_.owns_prefix) {
-      status = Add(absl::StrCat(options_.prefix, ".>"), nullptr, /*queued=*/true);
-      if (!status.ok()) return status;
-      return Add(CancelSubject(options_, ">"), nullptr, /*queued=*/false);
-    }
-    for (const Handler* const handler : registry.all()) {
-      const MethodDescriptor& method = handler->descriptor();
-      const std::string group = GroupOf(method);
-      if (!done.insert(group).second) continue;
-      const bool pattern = !method.pattern.empty();
-      const std::string subject =
-          pattern ? SubjectOf(options_, method) : Prefixed(options_, absl::StrCat(group, ".*"));
-      status = CheckSubject(subject, /*wildcards=*/true);
-      if (status.ok()) {
-        const Handler* const found = registry.Find(method.full_name);
-        status = Add(subject, pattern ? (found == nullptr ? handler : found) : nullptr,
-                     /*queued=*/true);
-      }
-      if (status.ok()) status = Add(CancelSubject(options_, group), nullptr, /*queued=*/false);
-      if (!status.ok()) return status;
-    }
-    return absl::OkStatus();
+    absl::Status status;
+    const auto done = std::make_shared<std::promise<void>>();
+    loop_.Post([&, done] {
+      status = SubscribeHere(registry, std::move(on_idle));
+      done->set_value();
+    });
+    done->get_future().wait();
+    return status;
   }
   // The NATS server knows of all subscriptions.
   absl::Status Confirm() { return connection_->Flush(kConfirm); }
@@ -201,12 +157,12 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   // Runs `act` with the engine, on the loop, and waits for it.
   template <class F>
   void OnLoop(F act) noexcept {
-    std::promise<void> done;
-    loop_.Post([&] {
+    const auto done = std::make_shared<std::promise<void>>();
+    loop_.Post([&, done] {
       if (engine_ != nullptr) act(*engine_);
-      done.set_value();
+      done->set_value();
     });
-    done.get_future().wait();
+    done->get_future().wait();
   }
   void FlushQuietly() noexcept {
     absl::Status flushed = connection_->Ready();
@@ -217,13 +173,17 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
   void Close() noexcept {
     if (connection_ == nullptr) return;
-    std::promise<void> done;
-    loop_.Post([&] {
+    const auto done = std::make_shared<std::promise<void>>();
+    loop_.Post([&, done] {
       engine_.reset();
-      done.set_value();
+      done->set_value();
     });
-    done.get_future().wait();
+    done->get_future().wait();
     connection_->Close();
+    // The loop may be gone soon, and events would be posted to it.
+    connection_->AwaitSilence(kUnwind);
+    std::unique_lock lock(mutex_);
+    inbox_over_.wait_for(lock, kUnwind, [this] { return !inbox_open_; });
   }
 
   // MessageLink
@@ -242,6 +202,69 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     const Handler* handler;  // of a pattern; null: by the subject
     bool queued;             // requests and events; else cancellations
   };
+
+  absl::Status SubscribeHere(const HandlerRegistry& registry, std::function<void()> on_idle) {
+    routes_ = std::make_unique<Routes>(options_, registry);
+    MessageServer::Options engine;
+    engine.transport = "nats";
+    engine.max_receive_bytes = options_.max_receive_bytes;
+    engine.max_send_bytes = std::min(options_.max_send_bytes, connection_->max_payload());
+    engine.max_metadata_bytes = options_.max_metadata_bytes;
+    engine.max_concurrent_calls = options_.max_concurrent_calls;
+    engine.window_bytes = options_.window_bytes;
+    engine.keepalive = options_.keepalive;
+    engine_ = std::make_unique<MessageServer>(loop_, registry, *this, std::move(engine));
+    engine_->set_on_idle(std::move(on_idle));
+
+    inbox_ = NewInbox(options_);
+    const std::string all = absl::StrCat(inbox_, "*");
+    absl::Status status =
+        ToStatus(natsConnection_Subscribe(&inbox_subscription_, connection_->get(), all.c_str(),
+                                          &OnInbox, NewClosure()),
+                 absl::StrCat("cannot subscribe to ", all));
+    if (!status.ok()) return status;
+    natsSubscription_SetPendingLimits(inbox_subscription_, -1, -1);
+    natsSubscription_SetOnCompleteCB(
+        inbox_subscription_,
+        [](void* closure) {
+          const std::unique_ptr<std::weak_ptr<Worker>> gone(
+              static_cast<std::weak_ptr<Worker>*>(closure));
+          if (const auto self = gone->lock()) {
+            const std::scoped_lock lock(self->mutex_);
+            self->inbox_open_ = false;
+            self->inbox_over_.notify_all();
+          }
+        },
+        closure_);
+    {
+      const std::scoped_lock lock(mutex_);
+      inbox_open_ = true;
+    }
+
+    absl::flat_hash_set<std::string> done;
+    if (options_.owns_prefix) {
+      status = Add(absl::StrCat(options_.prefix, ".>"), nullptr, /*queued=*/true);
+      if (!status.ok()) return status;
+      return Add(CancelSubject(options_, ">"), nullptr, /*queued=*/false);
+    }
+    for (const Handler* const handler : registry.all()) {
+      const MethodDescriptor& method = handler->descriptor();
+      const std::string group = GroupOf(method);
+      if (!done.insert(group).second) continue;
+      const bool pattern = !method.pattern.empty();
+      const std::string subject =
+          pattern ? SubjectOf(options_, method) : Prefixed(options_, absl::StrCat(group, ".*"));
+      status = CheckSubject(subject, /*wildcards=*/true);
+      if (status.ok()) {
+        const Handler* const found = registry.Find(method.full_name);
+        status = Add(subject, pattern ? (found == nullptr ? handler : found) : nullptr,
+                     /*queued=*/true);
+      }
+      if (status.ok()) status = Add(CancelSubject(options_, group), nullptr, /*queued=*/false);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status Add(const std::string& subject, const Handler* handler, bool queued) {
     natsSubscription* made = nullptr;
@@ -345,7 +368,6 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   const Nats options_;
   Loop& loop_;
-  const HandlerRegistry* registry_ = nullptr;
   std::unique_ptr<Routes> routes_;
   std::shared_ptr<Connection> connection_;
   std::string inbox_;
@@ -354,7 +376,9 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   std::vector<Subscription> subscriptions_;
   std::unique_ptr<MessageServer> engine_;
   std::mutex mutex_;
+  std::condition_variable inbox_over_;
   std::vector<natsMsg*> arrived_;  // guarded by mutex_
+  bool inbox_open_ = false;        // the same: nats.c may still call OnInbox
 };
 
 class NatsServer final : public ServerTransport {
