@@ -61,6 +61,9 @@ class NatsBroker final {
     kill(process_, SIGKILL);
     waitpid(std::exchange(process_, -1), nullptr, 0);
   }
+  // Neither reads nor writes, until it continues.
+  void Pause() { kill(process_, SIGSTOP); }
+  void Continue() { kill(process_, SIGCONT); }
   // Starts it, and waits until it listens. False if it does not. It ends with the thread that calls
   // this, if not before.
   bool Run() {

@@ -347,6 +347,27 @@ TEST_F(NatsTest, MessagesBeyondTheServersMaxPayloadAreRefused) {
   EXPECT_EQ(SyncWait(client().Say(Text("hi"))).text(), "hi from nats");
 }
 
+TEST_F(NatsTest, WhatWaitsToBeSentIsBounded) {
+  Node node(options());
+  Nats narrow = options();
+  narrow.max_pending_bytes = 200'000;
+  EchoClient caller = client(narrow);
+  // One after the other leaves nothing behind, however much it is in all.
+  EchoRequest request = Text("x");
+  request.set_payload(std::string(100'000, 'x'));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(SyncWait(caller.Say(request)).text(), "x from nats");
+  // A broker that does not read.
+  broker_->Pause();
+  const auto flood = [&] {
+    absl::Status last;
+    for (int i = 0; i < 500 && last.ok(); ++i) last = SyncWaitStatus(caller.OnSaid(request));
+    return last;
+  };
+  EXPECT_EQ(flood().code(), absl::StatusCode::kResourceExhausted);
+  broker_->Continue();
+  EXPECT_TRUE(Eventually([&] { return SyncWaitStatus(caller.Say(request)).ok(); }));
+}
+
 TEST_F(NatsTest, ALostBrokerFailsCallsInFlightAndIsFoundAgain) {
   Node node(options());
   const std::shared_ptr<Channel> channel = MakeChannel(options());

@@ -358,9 +358,14 @@ void Connection::OnFlush() noexcept {
 
 absl::Status Connection::Publish(const OutboundMessage& message) {
   if (pending_.load(std::memory_order_relaxed) > options_.max_pending_bytes) [[unlikely]] {
-    return absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_pending_bytes,
-                                                     " bytes wait to be sent to NATS at ",
-                                                     public_url_));
+    // The count starts anew only when all has left, which a busy connection may never see.
+    const int waiting = natsConnection_Buffered(connection_);
+    pending_.store(static_cast<std::size_t>(std::max(0, waiting)), std::memory_order_relaxed);
+    if (waiting > 0 && static_cast<std::size_t>(waiting) > options_.max_pending_bytes) {
+      return absl::ResourceExhaustedError(absl::StrCat("more than ", options_.max_pending_bytes,
+                                                       " bytes wait to be sent to NATS at ",
+                                                       public_url_));
+    }
   }
   const std::string subject(message.to);
   const std::string reply(message.reply_to);
