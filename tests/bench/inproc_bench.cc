@@ -2,15 +2,22 @@
 //
 // The call of the budget goes through one guard, which sets a CLS value, and one interceptor. The
 // baseline is the same by hand: virtual calls, a thread_local, no coroutine, no context, no stats.
+//
+//   bench_inproc_call --pairs=5                       times, as JSON for run.py
+//   valgrind --tool=callgrind --instr-atstart=no bench_inproc_call --instructions=call --calls=20000
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
+
+#include <valgrind/callgrind.h>
 
 #include "allocation_counter.h"
 #include "bench.pb.h"
+#include "flags.h"
 #include "micro.h"
 #include "rookery/app/application.h"
 #include "rookery/app/testing.h"
@@ -101,10 +108,19 @@ class Local final {
   // On a loop of the application, as calls within a server are: see rpc/local_channel.h.
   void operator()(int n) { SyncWait(OnLoop(n)); }
 
+  // What `n` calls take from the heap, counted on the thread that makes them.
+  std::uint64_t Allocations(int n) { return SyncWait(CountOnLoop(n)); }
+
  private:
   Task<void> OnLoop(int n) {
     co_await ResumeOn(app_.host().loops()[0]);
     co_await Calls(client_, n);
+  }
+  Task<std::uint64_t> CountOnLoop(int n) {
+    co_await ResumeOn(app_.host().loops()[0]);
+    const std::uint64_t before = AllocationsOfThisThread();
+    co_await Calls(client_, n);
+    co_return AllocationsOfThisThread() - before;
   }
 
   Application app_;
@@ -167,6 +183,12 @@ class ByHand final {
     }
   }
 
+  std::uint64_t Allocations(int n) {
+    const std::uint64_t before = AllocationsOfThisThread();
+    (*this)(n);
+    return AllocationsOfThisThread() - before;
+  }
+
  private:
   const std::unique_ptr<Check> check_;
   Endpoint* const endpoint_;
@@ -177,15 +199,24 @@ template <class Calls>
 double Allocations(Calls& calls) {
   constexpr int kCalls = 1'000;
   calls(kCalls);
-  const std::uint64_t empty_before = AllocationsOfThisThread();
-  calls(0);
-  const std::uint64_t before = AllocationsOfThisThread();
-  calls(kCalls);
-  const std::uint64_t after = AllocationsOfThisThread();
-  return static_cast<double>((after - before) - (before - empty_before)) / kCalls;
+  const std::uint64_t around = calls.Allocations(0);
+  return static_cast<double>(calls.Allocations(kCalls) - around) / kCalls;
+}
+
+// For callgrind, which counts what lies between: a warm case's calls and nothing else.
+template <class Calls>
+int CountInstructions(Calls& calls, int n) {
+  calls(1'000);
+  CALLGRIND_START_INSTRUMENTATION;
+  CALLGRIND_ZERO_STATS;
+  calls(n);
+  CALLGRIND_DUMP_STATS;
+  CALLGRIND_STOP_INSTRUMENTATION;
+  return 0;
 }
 
 int Run(int argc, char** argv) {
+  const Flags flags(argc, argv);
   Micro micro(argc, argv);
   Local<EchoController> bare;
   Local<BudgetController> budget;
@@ -197,6 +228,18 @@ int Run(int argc, char** argv) {
   CountingEndpoint counting(echo);
   ByHand by_hand(std::make_unique<UserCheck>(), &counting);
   ByHand bare_by_hand(std::make_unique<IdleCheck>(), &echo);
+
+  if (const std::string_view which = flags.Text("instructions", ""); !which.empty()) {
+    const int n = flags.Int("calls", 20'000);
+    if (which == "call") return CountInstructions(budget, n);
+    if (which == "baseline") return CountInstructions(by_hand, n);
+    if (which == "empty") return CountInstructions(bare, n);
+    if (which == "guards") return CountInstructions(four_guards, n);
+    if (which == "interceptor") return CountInstructions(one_interceptor, n);
+    if (which == "interceptors") return CountInstructions(four_interceptors, n);
+    std::fprintf(stderr, "--instructions knows no \"%s\"\n", std::string(which).c_str());
+    return 2;
+  }
 
   micro.Compare("call", "ns", std::ref(budget), std::ref(by_hand));
   micro.Compare("call, empty pipeline", "ns", std::ref(bare), std::ref(bare_by_hand));

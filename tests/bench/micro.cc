@@ -18,9 +18,9 @@ constexpr int kMostRepetitions = 100'000'000;
 int Repetitions(const Micro::Body& body) {
   int repetitions = 1;
   for (;;) {
-    const std::int64_t before = ThreadNanoseconds();
+    const std::int64_t before = CpuNanoseconds();
     body(repetitions);
-    const std::int64_t took = std::max<std::int64_t>(ThreadNanoseconds() - before, 1);
+    const std::int64_t took = std::max<std::int64_t>(CpuNanoseconds() - before, 1);
     if (took >= kSampleNanoseconds / 2 || repetitions >= kMostRepetitions) {
       const double wanted = static_cast<double>(repetitions) *
                             static_cast<double>(kSampleNanoseconds) / static_cast<double>(took);
@@ -31,9 +31,9 @@ int Repetitions(const Micro::Body& body) {
 }
 
 double Nanoseconds(const Micro::Body& body, int repetitions) {
-  const std::int64_t before = ThreadNanoseconds();
+  const std::int64_t before = CpuNanoseconds();
   body(repetitions);
-  return static_cast<double>(ThreadNanoseconds() - before) / repetitions;
+  return static_cast<double>(CpuNanoseconds() - before) / repetitions;
 }
 
 double NanosecondsPer(const std::string& unit) { return unit.substr(0, 2) == "us" ? 1000 : 1; }
@@ -47,9 +47,9 @@ void PrintSamples(const char* name, const std::vector<double>& samples) {
 
 }  // namespace
 
-std::int64_t ThreadNanoseconds() {
+std::int64_t CpuNanoseconds() {
   timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 

@@ -5,8 +5,9 @@
 //   micro.Compare("get", "ns", [&](int n) { ... n times ours ... }, [&](int n) { ... n times the
 //   baseline ... }); return micro.Print();
 //
-// A sample is the CPU time of the calling thread divided by the repetitions, which are chosen so
-// that one sample lasts about 20 ms. Ours and the baseline alternate, `--pairs` times, after one of
+// A sample is the CPU time of the process divided by the repetitions, which are chosen so that one
+// sample lasts about 20 ms. Of the process, because a body may do its work on a loop's thread; the
+// other threads are to be idle meanwhile. Ours and the baseline alternate, `--pairs` times, after one of
 // each that is thrown away.
 
 #ifndef ROOKERY_TESTS_BENCH_MICRO_H_
@@ -26,8 +27,8 @@ inline void Keep(const T& value) {
   asm volatile("" : : "r"(&value) : "memory");
 }
 
-// Nanoseconds of CPU that the calling thread has used.
-std::int64_t ThreadNanoseconds();
+// Nanoseconds of CPU that the process has used, all its threads together.
+std::int64_t CpuNanoseconds();
 
 class Micro final {
  public:
