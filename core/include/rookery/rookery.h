@@ -12,6 +12,7 @@
 
 // IWYU pragma: begin_exports
 #include "rookery/app/application.h"
+#include "rookery/app/graph.h"
 #include "rookery/di/all.h"
 #include "rookery/di/durable.h"
 #include "rookery/di/inject.h"

@@ -418,6 +418,7 @@ absl::Status ApplicationImpl::Init() {
     Close(ShutdownSignal());
     return status;
   }
+  WriteGraph();
   return absl::OkStatus();
 }
 

@@ -20,6 +20,7 @@
 #include "di/container.h"
 #include "module/module_graph.h"
 #include "rookery/app/application.h"
+#include "rookery/app/graph.h"
 #include "rookery/module/module_ref.h"
 #include "rookery/pipeline/compile.h"
 #include "rookery/pipeline/controller_builder.h"
@@ -60,6 +61,7 @@ class ApplicationImpl final : public TransportHost,
   // After Init.
   [[nodiscard]] std::shared_ptr<Channel> OpenLocal();
   [[nodiscard]] std::vector<std::string> Endpoints() const;
+  [[nodiscard]] ApplicationGraph Graph();
   [[nodiscard]] StatsSnapshot Stats() const { return stats_->Snapshot(); }
   [[nodiscard]] const Logger& log() const noexcept { return log_; }
 
@@ -88,6 +90,10 @@ class ApplicationImpl final : public TransportHost,
   enum class Phase { kBuilt, kInitialised, kStarted, kClosing, kClosed };
 
   [[nodiscard]] std::shared_ptr<LoopPool> SharedLoops();
+  // Where ROOKERY_GRAPH says, if it does.
+  void WriteGraph();
+  // As it turned out.
+  [[nodiscard]] Introspection ScopeOf(Container::Id id) const;
   [[nodiscard]] std::vector<std::string> CheckOptions() const;
   void AddBuiltins();
   // Of hooks that will not run because of a scope that nobody chose.

@@ -103,12 +103,16 @@ absl::StatusOr<Introspection> ApplicationImpl::IntrospectProvider(Module module,
   const std::lock_guard<std::mutex> lock(graph_mutex_);
   absl::StatusOr<Container::Id> id = Locate(module, token, lookup);
   if (!id.ok()) return std::move(id).status();
+  return ScopeOf(*id);
+}
+
+Introspection ApplicationImpl::ScopeOf(Container::Id id) const {
   Introspection told;
-  if (container_.transient(*id)) {
+  if (container_.transient(id)) {
     told.scope = Scope::kTransient;
     return told;
   }
-  switch (container_.lifetime(*id)) {
+  switch (container_.lifetime(id)) {
     case Lifetime::kApplication:
       told.scope = Scope::kSingleton;
       break;

@@ -246,7 +246,14 @@ std::vector<std::string> Container::Construct(TaskRunner& runner, Deadline deadl
     if (unmet[id] == 0 && due(id)) ready.push(id);
   }
   std::vector<std::string> failures;
+  // One look at the clock a provider: where one ends the next begins.
+  Deadline last = std::chrono::steady_clock::now();
+  absl::flat_hash_map<Id, Deadline> running_since;
   const auto settle = [&](Id id, const absl::Status& status) {
+    const Deadline now = std::chrono::steady_clock::now();
+    const auto since = running_since.find(id);
+    nodes_[id].took = now - (since == running_since.end() ? last : since->second);
+    last = now;
     if (!status.ok()) {
       failures.push_back(
           absl::StrCat("Can't construct ", describe(id), ": ", WithPeriod(Cause(status))));
@@ -275,6 +282,8 @@ std::vector<std::string> Container::Construct(TaskRunner& runner, Deadline deadl
         settle(id, status);
       } else {
         running[id] = true;
+        running_since.emplace(id, last);
+        last = std::chrono::steady_clock::now();
       }
     }
     if (runner.pending() == 0) break;

@@ -18,6 +18,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -186,6 +187,11 @@ class Container final {
   [[nodiscard]] bool constructed(Id id) const noexcept {
     return nodes_[id].constructed.load(std::memory_order_acquire);
   }
+  // How long Construct took to make it; nullopt if it did not. Any thread.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> took(Id id) const noexcept {
+    if (!constructed(id) || nodes_[id].took.count() < 0) return std::nullopt;
+    return nodes_[id].took;
+  }
   // 0: depends on nothing; else one more than the highest of its dependencies. After Construct.
   [[nodiscard]] std::uint32_t level(Id id) const noexcept { return nodes_[id].level; }
 
@@ -274,6 +280,7 @@ class Container final {
     std::atomic<bool> deferred{false};
     Id to_resolve = kAbsent;  // of a transient: its copy for whoever resolves it
     Token inquirer;           // of a transient's copy
+    std::chrono::nanoseconds took{-1};
     std::atomic<bool> constructed{false};
 
     Node() = default;
@@ -290,6 +297,7 @@ class Container final {
       deferred.store(other.deferred.load());
       to_resolve = other.to_resolve;
       inquirer = other.inquirer;
+      took = other.took;
       constructed.store(other.constructed.load());
       return *this;
     }

@@ -1,5 +1,5 @@
-// What NestJS's own tests of its injector, scopes and global enhancers assert, where no other test of
-// ours does. docs/nestjs-parity.md says which test stands for which of theirs.
+// What NestJS's own tests of its injector, scopes and global enhancers assert, where no other test
+// of ours does. docs/nestjs-parity.md says which test stands for which of theirs.
 #include <atomic>
 #include <chrono>
 #include <memory>

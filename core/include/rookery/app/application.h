@@ -41,6 +41,8 @@
 
 namespace rookery {
 
+struct ApplicationGraph;
+
 // How an application runs. All durations are upper limits.
 struct ApplicationOptions {
   std::string name = "rookery";  // of its threads, and in its logs
@@ -116,8 +118,8 @@ concept ChannelOptions = requires(const O& options, TransportHost& host) {
 //     return rookery::SyncWait(app.Get<Cleanup>().Run());
 //   }
 //
-// Movable. One thread builds, runs and closes it; Get, GetAll, Resolve, Select, Client, Stats and
-// RequestStop may be called from any thread while it runs. Destroying it closes it.
+// Movable. One thread builds, runs and closes it; Get, GetAll, Resolve, Select, Client, Stats,
+// Graph and RequestStop may be called from any thread while it runs. Destroying it closes it.
 class ApplicationContext {
  public:
   ApplicationContext(ApplicationContext&&) noexcept;
@@ -198,6 +200,8 @@ class ApplicationContext {
     return X(MakeChannel(options, host()));
   }
 
+  // Its modules, providers and who asks for whom, as they are now: include rookery/app/graph.h.
+  [[nodiscard]] ApplicationGraph Graph() const;
   // All counters, now.
   [[nodiscard]] StatsSnapshot Stats() const;
   [[nodiscard]] const Logger& log() const noexcept;
