@@ -151,6 +151,11 @@ class MessageEngineTest : public ::testing::Test {
   MessageEngineTest() { harness_.Add(controller_); }
   ~MessageEngineTest() override {
     controller_->release.Set();
+    // Handlers of calls that were given up are told so, and end; whatever is on its way then would
+    // be lost with the loops.
+    if (carrier_ != nullptr) {
+      EXPECT_TRUE(Idle());
+    }
     carrier_.reset();
   }
   MemoryCarrier& carrier() {
