@@ -635,18 +635,22 @@ TEST_F(MessageEngineTest, AServerThatFallsSilentIsTakenForDead) {
 }
 
 TEST_F(MessageEngineTest, ALongCallIsKeptAliveByBoth) {
-  client_options_.keepalive = milliseconds(20);
-  server_options_.keepalive = milliseconds(20);
+  client_options_.keepalive = milliseconds(400);
+  server_options_.keepalive = milliseconds(400);
+  EchoClient caller = client();
   std::thread releaser([&] {
+    // More than either would wait for in silence.
     EXPECT_TRUE(Eventually([&] {
       int pongs = 0;
       for (const Packet& sent : carrier().sent()) pongs += sent.Kind() == "pong" ? 1 : 0;
-      return pongs >= 12;
+      return pongs >= 5;
     }));
     controller_->release.Set();
   });
-  EXPECT_EQ(SyncWait(client().Say(Text("wait"))).text(), "wait");
+  const absl::StatusOr<EchoReply> reply = SyncWaitStatus(caller.Say(Text("wait")));
   releaser.join();
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->text(), "wait");
 }
 
 TEST_F(MessageEngineTest, ACallerWhoFallsSilentIsGivenUp) {
