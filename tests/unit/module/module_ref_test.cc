@@ -495,6 +495,53 @@ TEST(LazyModuleLoader, AFailureAmidstOtherWorkLeavesNothingToBeFound) {
   EXPECT_NE(SyncWait(app.Select<StoreModule>().Create<OnRequest>()), nullptr);
 }
 
+struct LoadsInFactory {
+  static void Define(ModuleBuilder& module) {
+    module.ProvideFactory([](LazyModuleLoader& loader) -> Task<Fragile> {
+      [[maybe_unused]] const ModuleRef other = co_await loader.Load<PdfModule>();
+      co_return absl::InternalError("not reached");
+    });
+  }
+};
+TEST(LazyModuleLoader, NotWhileTheApplicationIsBuilt) {
+  EXPECT_THAT(FaultsOf<LoadsInFactory>(),
+              HasSubstr("Can't load PdfModule while the application is being built.\n    mend: "
+                        "load it later, in OnModuleInit or in a call; or import it."));
+}
+TEST(LazyModuleLoader, NotWhileAnotherIsLoadedByTheSameCode) {
+  auto app = Make<LoadingModule>();
+  LazyModuleLoader& loader = app.Get<LoaderHolder>().loader;
+  EXPECT_THAT(ErrorOf([&] { return SyncWait(loader.Load<LoadsInFactory>()).name(); }),
+              HasSubstr("Can't load PdfModule while another module is being loaded by the same "
+                        "code.\n    mend: import it there."));
+  EXPECT_EQ(SyncWait(loader.Load<PdfModule>()).name(), "PdfModule");
+}
+
+class LoadsInHook {
+ public:
+  explicit LoadsInHook(LazyModuleLoader& loader) : loader_(loader) {}
+  Task<void> OnModuleInit() {
+    const ModuleRef pdf = co_await loader_.Load<PdfModule>();
+    value = pdf.Get<Pdf>().store.value;
+  }
+  int value = 0;
+
+ private:
+  LazyModuleLoader& loader_;
+};
+TEST(LazyModuleLoader, InAHook) {
+  struct HookModule {
+    static void Define(ModuleBuilder& module) { module.Provide<LoadsInHook>(); }
+  };
+  ResetPdf();
+  {
+    auto app = Make<HookModule>();
+    app.Init();
+    EXPECT_EQ(app.Get<LoadsInHook>().value, 1);
+  }
+  EXPECT_EQ(Pdf::hooks, 0);
+}
+
 struct SlowPart {
   int value = 0;
 };

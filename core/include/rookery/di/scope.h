@@ -142,7 +142,8 @@ class ContextId final {
   // That of a call, or of another context, such as Cls::Run's: what is resolved under it is shared
   // with the providers that the call itself was given. On the thread that runs the call.
   [[nodiscard]] static ContextId Of(Context& context);
-  // That of what runs on this thread. Throws RpcException (FAILED_PRECONDITION) outside any context.
+  // That of what runs on this thread. Outside any context: throws RpcException
+  // (FAILED_PRECONDITION).
   [[nodiscard]] static ContextId Current();
 
   friend bool operator==(const ContextId& a, const ContextId& b) noexcept {
