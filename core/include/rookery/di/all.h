@@ -1,7 +1,7 @@
 // All: every provider that was added to one interface by ProvideMulti.
 //
 //   module.ProvideMulti<Check, DiskCheck>().ProvideMulti<Check, QueueCheck>();
-//   explicit Health(rookery::All<Check> checks);                 // a constructor that asks for them
+//   explicit Health(rookery::All<Check> checks);                 // asks for them
 //   for (Check& check : checks) check.Run();
 #ifndef ROOKERY_DI_ALL_H_
 #define ROOKERY_DI_ALL_H_
