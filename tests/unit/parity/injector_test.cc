@@ -3,15 +3,19 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "di/calls.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "rookery/di/durable.h"
 #include "rookery/di/inject.h"
+#include "rookery/di/lazy.h"
 #include "rookery/module/lazy_module_loader.h"
 #include "rookery/module/module_ref.h"
 #include "rookery/runtime/sleep.h"
@@ -199,6 +203,53 @@ TEST(NestTransientScope, NestedTransientsAreIsolatedByWhoAsks) {
   EXPECT_NE(&first.branch, &second.branch);
   EXPECT_NE(&first.branch.leaf, &second.branch.leaf);
   EXPECT_EQ(first.branch.leaf.asked_by, "Branch");
+}
+
+// ---- scopes/e2e/durable-forward-ref (v12)
+
+struct Branches;
+struct Customer {
+  explicit Customer(Lazy<Branches> b) : branches(std::move(b)) {}
+  Lazy<Branches> branches;
+  int visits = 0;
+};
+struct Branches {
+  explicit Branches(Customer& c) : customer(c) {}
+  Customer& customer;
+};
+class BranchController final : public EchoBase {
+ public:
+  explicit BranchController(Branches& branches) : branches_(branches) {}
+  Task<EchoReply> Say(CallContext&, const EchoRequest&) override {
+    const bool closed = &branches_.customer.branches.get() == &branches_;
+    co_return Text(closed ? std::to_string(++branches_.customer.visits) : "two of them");
+  }
+
+ private:
+  Branches& branches_;
+};
+
+TEST(NestDurableForwardRef, ACircleIsOneForEachKey) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Controller<BranchController>().Provide<Customer>(kDurable).Provide<Branches>(kDurable);
+    }
+  };
+  ApplicationOptions options = Loops();
+  options.durable.key = [](CallContext& call) -> std::optional<std::string> {
+    return std::string(call.metadata().Get("x-tenant").value_or(""));
+  };
+  auto app = Make<AppModule>(std::move(options));
+  auto client = app.Client<EchoClient>();
+  const auto ask = [&client](std::string_view tenant) {
+    CallOptions call;
+    call.metadata.Add("x-tenant", tenant).IgnoreError();
+    return SyncWait(client.Say(Asking(), call)).text();
+  };
+  EXPECT_EQ(ask("acme"), "1");
+  EXPECT_EQ(ask("acme"), "2");
+  EXPECT_EQ(ask("globex"), "1");
+  EXPECT_EQ(ask("acme"), "3");
 }
 
 // ---- scopes/e2e/transient-global-enhancers, and request-scoped APP_GUARD
