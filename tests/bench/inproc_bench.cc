@@ -4,7 +4,8 @@
 // baseline is the same by hand: virtual calls, a thread_local, no coroutine, no context, no stats.
 //
 //   bench_inproc_call --pairs=5                       times, as JSON for run.py
-//   valgrind --tool=callgrind --instr-atstart=no bench_inproc_call --instructions=call --calls=20000
+//   valgrind --tool=callgrind --instr-atstart=no bench_inproc_call --instructions=call
+//       --calls=20000
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -7,8 +7,8 @@
 //
 // A sample is the CPU time of the process divided by the repetitions, which are chosen so that one
 // sample lasts about 20 ms. Of the process, because a body may do its work on a loop's thread; the
-// other threads are to be idle meanwhile. Ours and the baseline alternate, `--pairs` times, after one of
-// each that is thrown away.
+// other threads are to be idle meanwhile. Ours and the baseline alternate, `--pairs` times, after
+// one of each that is thrown away.
 
 #ifndef ROOKERY_TESTS_BENCH_MICRO_H_
 #define ROOKERY_TESTS_BENCH_MICRO_H_

@@ -121,7 +121,7 @@ class ModuleGraph final {
     Index module = 0;
     std::size_t modules = 0;  // how many there were before
     std::size_t nodes = 0;
-    std::size_t end = 0;  // and after
+    std::size_t end = 0;       // and after
     std::vector<Index> woken;  // were there, deferred
   };
   [[nodiscard]] absl::StatusOr<Load> BeginLoad(const ModuleImport& import);

@@ -25,9 +25,9 @@ void WithEnoughTime(const std::function<bool(milliseconds timeout)>& attempt) {
   FailCase("the call never got to its handler", Where::current());
 }
 
-// Whether `counter` has as many as handlers have begun. Both are read each time: a call that expired
-// on its way to the server reaches its handler after the next one has, if that came by another
-// thread, and its handler begins when the case has long looked at the other.
+// Whether `counter` has as many as handlers have begun. Both are read each time: a call that
+// expired on its way to the server reaches its handler after the next one has, if that came by
+// another thread, and its handler begins when the case has long looked at the other.
 std::function<bool()> AllOf(const std::atomic<int>& counter, const Probe& probe) {
   return [&] { return counter.load() == probe.entered.load(); };
 }
@@ -113,9 +113,9 @@ void DeadlineTwoHops(const Transport& transport) {
   });
   Eventually(AllOf(second.probe().cancelled, second.probe()), "the second node hears of it");
   Eventually(AllOf(first.probe().ended, first.probe()), "the first handler ends");
-  // How much of it the second node has left is deadline-seen's affair, where a minute is given. Of a
-  // fraction of a second a busy machine makes anything: gRPC, for one, computes what is left from the
-  // time at which its thread began its turn.
+  // How much of it the second node has left is deadline-seen's affair, where a minute is given. Of
+  // a fraction of a second a busy machine makes anything: gRPC, for one, computes what is left from
+  // the time at which its thread began its turn.
   const std::int64_t most = std::chrono::nanoseconds(given + std::chrono::minutes(1)).count();
   const std::int64_t remaining = second.probe().remaining_ns.load();
   Expect(remaining <= most,

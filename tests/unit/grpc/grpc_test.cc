@@ -357,8 +357,8 @@ TEST(GrpcTest, ACallFromAHandlerStaysOnItsThread) {
   EXPECT_EQ(backend.transport->Drain(soon), 0u);
 }
 
-// What a handler streams on is gathered into larger writes: all of it must arrive, in order, and the
-// end with it.
+// What a handler streams on is gathered into larger writes: all of it must arrive, in order, and
+// the end with it.
 TEST(GrpcTest, AHandlerStreamsOnWhatItIsSent) {
   EchoNode backend;
   ASSERT_TRUE(backend.Start({}).ok());

@@ -111,8 +111,8 @@ class StreamState final : private CqClient {
   }
   [[nodiscard]] bool started() const noexcept { return started_; }
 
-  // Keeps what is in `outgoing` until it is known what follows: the next message, or a producer that
-  // waits, since then `loop` gets to what is posted here. No write may be under way.
+  // Keeps what is in `outgoing` until it is known what follows: the next message, or a producer
+  // that waits, since then `loop` gets to what is posted here. No write may be under way.
   void HoldBack(CqLoop& loop, std::uint32_t flags) noexcept {
     bool post = false;
     {
@@ -279,8 +279,8 @@ class GrpcStream final : public ClientStream {
       co_return false;
     }
     const std::uint32_t flags = call_.SendsPlain(message) ? GRPC_WRITE_NO_COMPRESS : 0;
-    // Held back only where the loop outlasts the producer's turn: that of a thread in SyncWait stops
-    // as soon as it has what it waits for.
+    // Held back only where the loop outlasts the producer's turn: that of a thread in SyncWait
+    // stops as soon as it has what it waits for.
     CqLoop* const loop = CqLoop::Current();
     if (!one_request && loop != nullptr) {
       if (state.end_operation.ended()) co_return false;
