@@ -706,7 +706,8 @@ namespace internal {
 // the holder lets go or the drain's grace is over. No loop: where the caller is.
 class HomeTicket final {
  public:
-  explicit HomeTicket(std::shared_ptr<LocalEndpoint> endpoint) {
+  // Takes a reference only if the call is to run elsewhere: each costs two locked instructions.
+  explicit HomeTicket(const std::shared_ptr<LocalEndpoint>& endpoint) {
     if (endpoint->host_ == nullptr) return;
     const Loop* const current = Loop::Current();
     if (current == nullptr || typeid(*current) != typeid(SyncLoop)) [[likely]] {
@@ -714,7 +715,7 @@ class HomeTicket final {
     }
     // Counted before the look at closed_: see Admit.
     endpoint->away_.fetch_add(1);
-    endpoint_ = std::move(endpoint);
+    endpoint_ = endpoint;
     if (endpoint_->closed_.load()) {
       Release();
     } else {
