@@ -74,7 +74,6 @@ TEST(NestMultipleProviders, GetOfOneAmongSeveralIsAmbiguous) {
 // ---- injector/e2e/parallel-request-scoped-resolution (v12)
 
 struct Numbered {
-  static constexpr Scope kScope = Scope::kRequest;
   explicit Numbered(int n) : number(n) {}
   int number;
 };
