@@ -20,40 +20,28 @@ namespace rookery::internal {
 
 namespace {
 
-constexpr std::size_t kClassBytes = 64;
-constexpr std::size_t kClasses = 64;  // up to 4 KiB; larger frames go to the allocator
 constexpr std::size_t kCacheLimit = std::size_t{1} << 20;
 
-struct FreeNode {
-  FreeNode* next;
-};
+#ifndef ROOKERY_PLAIN_FRAMES
 
-// One thread's free frames. Plain data, so that it may be used at any point of the thread's life;
-// the guard below empties it at the end of the thread.
-struct FrameCache {
-  FreeNode* lists[kClasses];
-  std::size_t bytes;
-  std::size_t limit;  // 0 until the first free, and again once the thread is ending
-  bool ended;
-};
-constinit thread_local FrameCache tls_cache{};
-
+// Empties the cache at the end of the thread. The cache itself is plain data, so that it may be
+// used at any point of the thread's life.
 struct CacheGuard {
   CacheGuard() noexcept = default;
   CacheGuard(const CacheGuard&) = delete;
   CacheGuard& operator=(const CacheGuard&) = delete;
   ~CacheGuard() {
-    FrameCache& cache = tls_cache;
-    cache.limit = 0;
+    FrameCache& cache = tls_frames;
+    cache.room = 0;
+    cache.open = false;
     cache.ended = true;
-    for (FreeNode*& list : cache.lists) {
+    for (FreeFrameNode*& list : cache.lists) {
       while (list != nullptr) {
-        FreeNode* const node = list;
+        FreeFrameNode* const node = list;
         list = node->next;
         ::operator delete(node);
       }
     }
-    cache.bytes = 0;
   }
 };
 
@@ -63,68 +51,46 @@ void OpenCache(FrameCache& cache) {
   if (cache.ended || perturbed) return;
   thread_local CacheGuard guard;
   static_cast<void>(&guard);
-  cache.limit = kCacheLimit;
+  cache.open = true;
+  cache.room = kCacheLimit;
 }
 
-[[nodiscard]] constexpr std::size_t ClassOf(std::size_t size) noexcept {
-  return (size - 1) / kClassBytes;
-}
-
-[[gnu::noinline, maybe_unused]] void* AllocateSlow(std::size_t size) {
-  const std::size_t index = ClassOf(size);
-  return ::operator new(index < kClasses ? (index + 1) * kClassBytes : size);
-}
-
-[[gnu::noinline, maybe_unused]] void FreeSlow(void* frame, std::size_t index) noexcept {
-  FrameCache& cache = tls_cache;
-  if (index < kClasses && cache.limit == 0) OpenCache(cache);
-  const std::size_t bytes = (index + 1) * kClassBytes;
-  if (index >= kClasses || cache.bytes + bytes > cache.limit) {
-    ::operator delete(frame);
-    return;
-  }
-  cache.bytes += bytes;
-  cache.lists[index] = ::new (frame) FreeNode{cache.lists[index]};
-}
+#endif
 
 }  // namespace
 
 #ifdef ROOKERY_PLAIN_FRAMES
 
-void* AllocateFrame(std::size_t size) { return ::operator new(size); }
-void FreeFrame(void* frame, std::size_t /*size*/) noexcept { ::operator delete(frame); }
+void* AllocateFrameSlow(std::size_t size) { return ::operator new(size); }
+void FreeFrameSlow(void* frame, std::size_t /*size*/) noexcept { ::operator delete(frame); }
 
 #else
 
-void* AllocateFrame(std::size_t size) {
-  const std::size_t index = ClassOf(size);
-  FrameCache& cache = tls_cache;
-  if (index < kClasses) [[likely]] {
-    FreeNode* const node = cache.lists[index];
-    if (node != nullptr) [[likely]] {
-      cache.lists[index] = node->next;
-      cache.bytes -= (index + 1) * kClassBytes;
-      return node;
-    }
-  }
-  return AllocateSlow(size);
+void* AllocateFrameSlow(std::size_t size) {
+  // Of its class's full size: it may be freed on any thread, and then serve any of that class.
+  const std::size_t index = FrameCache::ClassOf(size);
+  const bool listed = index < FrameCache::kClasses;
+  return ::operator new(listed ? (index + 1) * FrameCache::kClassBytes : size);
 }
 
-void FreeFrame(void* frame, std::size_t size) noexcept {
-  const std::size_t index = ClassOf(size);
-  FrameCache& cache = tls_cache;
-  const std::size_t bytes = (index + 1) * kClassBytes;
-  if (index < kClasses && cache.bytes + bytes <= cache.limit) [[likely]] {
-    cache.bytes += bytes;
-    cache.lists[index] = ::new (frame) FreeNode{cache.lists[index]};
-    return;
+void FreeFrameSlow(void* frame, std::size_t size) noexcept {
+  FrameCache& cache = tls_frames;
+  const std::size_t index = FrameCache::ClassOf(size);
+  if (index < FrameCache::kClasses && !cache.open) {
+    OpenCache(cache);
+    if (cache.open) {
+      FreeFrame(frame, size);
+      return;
+    }
   }
-  FreeSlow(frame, index);
+  ::operator delete(frame);
 }
 
 #endif
 
-std::size_t CachedFrameBytes() noexcept { return tls_cache.bytes; }
+std::size_t CachedFrameBytes() noexcept {
+  return tls_frames.open ? kCacheLimit - tls_frames.room : 0;
+}
 
 void CheckFrameLayout(void* promised, void* allocated) noexcept {
   // A coroutine made while the parameters of this one were copied moves tls_last_frame elsewhere:

@@ -7,16 +7,63 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <new>
 
 namespace rookery::internal {
 
 // Frames are recycled through per-thread free lists by size class; a frame may be freed on another
 // thread than it was made on. Under sanitizers, and when MALLOC_PERTURB_ is set, each frame is an
 // allocation of its own, so that nothing hides a use after free.
-[[nodiscard]] void* AllocateFrame(std::size_t size);
-void FreeFrame(void* frame, std::size_t size) noexcept;
+//
+// Here, and not in the .cc file, because the compiler knows most frames' sizes: what is left is to
+// take the head of one list. A thread's lists stay empty, and its room nothing, where frames are
+// not recycled.
+struct FreeFrameNode {
+  FreeFrameNode* next;
+};
+struct FrameCache {
+  static constexpr std::size_t kClassBytes = 64;
+  static constexpr std::size_t kClasses = 64;  // up to 4 KiB; larger frames go to the allocator
+  [[nodiscard]] static constexpr std::size_t ClassOf(std::size_t size) noexcept {
+    return (size - 1) / kClassBytes;
+  }
+
+  FreeFrameNode* lists[kClasses];
+  std::size_t room;  // how many bytes more the lists may hold; 0 until the first free
+  bool open;         // whether the thread keeps frames
+  bool ended;        // it does no more: it is ending
+};
+inline constinit thread_local FrameCache tls_frames{};
+[[nodiscard]] void* AllocateFrameSlow(std::size_t size);
+void FreeFrameSlow(void* frame, std::size_t size) noexcept;
 // How many bytes this thread keeps for reuse now.
 [[nodiscard]] std::size_t CachedFrameBytes() noexcept;
+
+[[nodiscard]] inline void* AllocateFrame(std::size_t size) {
+  const std::size_t index = FrameCache::ClassOf(size);
+  if (index < FrameCache::kClasses) [[likely]] {
+    FrameCache& cache = tls_frames;
+    FreeFrameNode* const node = cache.lists[index];
+    if (node != nullptr) [[likely]] {
+      cache.lists[index] = node->next;
+      cache.room += (index + 1) * FrameCache::kClassBytes;
+      return node;
+    }
+  }
+  return AllocateFrameSlow(size);
+}
+
+inline void FreeFrame(void* frame, std::size_t size) noexcept {
+  const std::size_t index = FrameCache::ClassOf(size);
+  const std::size_t bytes = (index + 1) * FrameCache::kClassBytes;
+  FrameCache& cache = tls_frames;
+  if (index < FrameCache::kClasses && bytes <= cache.room) [[likely]] {
+    cache.room -= bytes;
+    cache.lists[index] = ::new (frame) FreeFrameNode{cache.lists[index]};
+    return;
+  }
+  FreeFrameSlow(frame, size);
+}
 
 // g++ before 12.3 lays out the frame of some coroutines wrongly: those with a co_await in the
 // condition of an if, while or switch when the outermost block declares no local
