@@ -11,6 +11,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "rookery/platform/log.h"
 #include "rookery/rpc/status.h"
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/context.h"
@@ -184,6 +185,20 @@ CompiledHandler::CompiledHandler(HandlerPlan plan)
       pipes_at_once_(std::none_of(plan_.pipes.begin(), plan_.pipes.end(),
                                   [](const auto& pipe) { return pipe.function.later; })) {}
 
+void AdoptBaggage(CallContext& call, const HandlerPlan& plan) {
+  const std::size_t left_out = AdoptInbound(call, *plan.accept);
+  if (left_out == 0) [[likely]] {
+    return;
+  }
+  // A caller who sends rubbish must not fill the log.
+  if (!plan.stats->BadBaggage(call.transport(), left_out)) return;
+  Logger::Default().Warn("baggage that cannot be read was left out",
+                         {{"transport", call.transport()},
+                          {"method", call.method().full_name},
+                          {"peer", call.peer().address},
+                          {"members", left_out}});
+}
+
 void CompiledHandler::CallStarted(CallContext& call) const noexcept { plan_.stats->Started(call); }
 
 void CompiledHandler::CallEnded(CallContext& call, absl::StatusCode code) const noexcept {
@@ -192,7 +207,7 @@ void CompiledHandler::CallEnded(CallContext& call, absl::StatusCode code) const 
 
 Task<Response> CompiledHandler::Call(CallContext& call, Request& request) const {
   call.set_method(&descriptor());
-  if (!plan_.accept->empty()) AdoptInbound(call, *plan_.accept);
+  if (!plan_.accept->empty()) AdoptBaggage(call, plan_);
   return direct_ ? CallDirect(call, request) : CallPiped(call, request);
 }
 

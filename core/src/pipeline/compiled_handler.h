@@ -37,6 +37,10 @@ struct HandlerPlan {
   const BaggageAllowList* accept = nullptr;
 };
 
+// What comes first in every call: the context values of the caller's baggage that `plan` accepts.
+// What cannot be read is left out, counted and logged.
+void AdoptBaggage(CallContext& call, const HandlerPlan& plan);
+
 class CompiledHandler final : public Handler {
  public:
   explicit CompiledHandler(HandlerPlan plan);

@@ -193,7 +193,7 @@ std::shared_ptr<ScopedHandler::Filled> ScopedHandler::OfThisLoop() const {
 
 Task<Response> ScopedHandler::Call(CallContext& call, Request& request) const {
   call.set_method(&descriptor());
-  if (!plan_.plan.accept->empty()) AdoptInbound(call, *plan_.plan.accept);
+  if (!plan_.plan.accept->empty()) AdoptBaggage(call, plan_.plan);
   // Kept by the loop's store, for as long as the application.
   if (const std::shared_ptr<Filled> known = OfThisLoop()) {
     return known->handler.Call(call, request);

@@ -96,11 +96,18 @@ Baggage Baggage::Parse(std::string_view header) {
     if (more) header.remove_prefix(comma + 1);
     if (member.empty()) continue;
     bytes += member.size() + (baggage.members_.empty() ? 0 : 1);
-    if (bytes > kMaxBytes || baggage.members_.size() == kMaxMembers) break;
+    if (bytes > kMaxBytes || baggage.members_.size() == kMaxMembers) {
+      baggage.left_out_ += 1 + static_cast<std::size_t>(
+                                   more ? std::count(header.begin(), header.end(), ',') + 1 : 0);
+      break;
+    }
     const std::size_t semicolon = member.find(';');
     const std::string_view pair = member.substr(0, semicolon);
     const std::size_t equals = pair.find('=');
-    if (equals == std::string_view::npos) continue;
+    if (equals == std::string_view::npos) {
+      ++baggage.left_out_;
+      continue;
+    }
     const std::string_view key = TrimSpace(pair.substr(0, equals));
     const std::string_view value = TrimSpace(pair.substr(equals + 1));
     const std::string_view properties = semicolon == std::string_view::npos
@@ -108,6 +115,7 @@ Baggage Baggage::Parse(std::string_view header) {
                                             : TrimSpace(member.substr(semicolon + 1));
     if (!IsToken(key) || !std::all_of(value.begin(), value.end(), IsBaggageOctet) ||
         !ArePropertiesSane(properties)) {
+      ++baggage.left_out_;
       continue;
     }
     baggage.members_.push_back({std::string(key), Decode(value), std::string(properties)});
@@ -196,21 +204,22 @@ std::string BaggageOf(const Context& context) {
   return header;
 }
 
-void AdoptInbound(CallContext& call, const BaggageAllowList& accept) {
-  if (accept.empty()) return;
+std::size_t AdoptInbound(CallContext& call, const BaggageAllowList& accept) {
+  if (accept.empty()) return 0;
   const std::optional<std::string_view> first = call.PeekMetadata("baggage");
-  if (!first) return;
+  if (!first) return 0;
   std::string header;
   for (const std::string_view part : call.metadata().GetAll("baggage")) {
     if (!header.empty()) header += ',';
     header += part;
   }
   const Baggage baggage = Baggage::Parse(header);
+  std::size_t left_out = baggage.left_out();
   for (const BaggageMember& member : baggage.members()) {
-    if (const ContextKeyBase* key = accept.Find(member.key)) {
-      (void)call.SetText(*key, member.value);
-    }
+    const ContextKeyBase* const key = accept.Find(member.key);
+    if (key != nullptr && !call.SetText(*key, member.value)) ++left_out;
   }
+  return left_out;
 }
 
 }  // namespace rookery

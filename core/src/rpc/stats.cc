@@ -200,6 +200,7 @@ struct TransportCounters {
 
   const std::string_view transport;
   Counter rejected{0};
+  Counter bad_baggage{0};
   std::array<std::atomic<StatsShard*>, kShards> shards{};
   // For threads without a shard of their own.
   Counter shared_started{0};
@@ -283,6 +284,16 @@ void MethodStats::Rejected(std::string_view transport) noexcept {
   }
 }
 
+bool MethodStats::BadBaggage(std::string_view transport, std::uint64_t members) noexcept {
+  if (TransportCounters* const counters = ForTransport(transport)) {
+    counters->bad_baggage.fetch_add(members, std::memory_order_relaxed);
+  }
+  const std::int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
+                                  std::chrono::steady_clock::now().time_since_epoch())
+                                  .count();
+  return baggage_second_.exchange(second, std::memory_order_relaxed) != second;
+}
+
 // ---- StatsRegistry --------------------------------------------------------------------------
 
 struct StatsRegistry::Impl {
@@ -349,6 +360,7 @@ StatsSnapshot StatsRegistry::Snapshot() const {
       row.method = method->name_;
       row.transport = std::string(counters->transport);
       row.rejected = counters->rejected.load(std::memory_order_relaxed);
+      row.bad_baggage = counters->bad_baggage.load(std::memory_order_relaxed);
       std::uint64_t ticks = counters->shared_ticks.load(std::memory_order_relaxed);
       std::array<std::uint64_t, internal::kBuckets> buckets{};
       const auto add = [&row, &buckets](const auto& codes, const auto& more) {

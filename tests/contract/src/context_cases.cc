@@ -117,6 +117,14 @@ void BaggageHostile(const Transport& transport) {
     ExpectEqual(Value(seen, "level"), "", "level");
     if (header == many) ExpectEqual(Value(seen, "tenant"), "first", "tenant");
   }
+  std::uint64_t left_out = 0;
+  for (const MethodSnapshot& method : node.app().Stats().methods) left_out += method.bad_baggage;
+  Expect(left_out > 100, "what was left out is counted");
+  bool logged = false;
+  for (const std::string& line : node.log().lines()) {
+    logged = logged || Contains(line, "baggage that cannot be read was left out");
+  }
+  Expect(logged, "what was left out is logged");
   node.ExpectHealthy();
 }
 

@@ -288,6 +288,12 @@ TEST_F(HostileTest, ClientThatVanishes) {
     }
   };
   EXPECT_EQ(SyncWaitStatus(read_all()).code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(Eventually([&] { return log_->Contains("cancelled its call, or went away"); }));
+  EXPECT_TRUE(Eventually([&] {
+    const StatsSnapshot stats = node.stats.Snapshot();
+    const MethodSnapshot* const repeat = stats.Find("/rookery.testing.Echo/Repeat", "grpc");
+    return repeat != nullptr && repeat->code(absl::StatusCode::kCancelled) == 1;
+  }));
   ExpectStillServes(node);
   // The handler was told: nothing is left to wait for.
   EXPECT_EQ(node.transport->Drain(std::chrono::steady_clock::now() + std::chrono::seconds(20)), 0u);

@@ -4,6 +4,8 @@
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 
+#include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -289,11 +291,21 @@ absl::Status ServerCall::Broken() const {
   return absl::CancelledError("the caller went away");
 }
 
+void ServerCall::LogGone() {
+  // Callers who change their minds must not fill the log: the codes are counted anyway.
+  const std::int64_t second =
+      std::chrono::duration_cast<std::chrono::seconds>(loop_.loop.Now().time_since_epoch()).count();
+  if (entry_->gone_second.exchange(second, std::memory_order_relaxed) == second) return;
+  Log(Severity::kInfo, absl::StrCat("a caller of ", Absl(path()),
+                                    " cancelled its call, or went away: ", peer().address));
+}
+
 void ServerCall::OnClose() noexcept {
   --pending_;
   closed_ = true;
   if (cancelled_by_peer_ != 0 && state_ == State::kRunning) {
     const bool late = deadline() != kNoDeadline && loop_.loop.Now() >= deadline();
+    if (!late) LogGone();
     // Callbacks of the cancellation may end the call: count as a batch meanwhile.
     ++pending_;
     cancel_source().Cancel(late ? absl::DeadlineExceededError("the call's deadline has passed")

@@ -43,6 +43,8 @@ struct MethodEntry final {
   bool internal = false;                 // health and reflection: never wait for them
   void* registration = nullptr;          // gRPC's; null: served by the requests for any method
   std::atomic<std::size_t> in_flight{0};
+  std::atomic<std::int64_t> gone_second{
+      -1};  // when the last line about a caller's going was logged
 };
 
 // A call that gRPC has handed over, before it has a slot. Posted anew as soon as it is emptied.
@@ -166,6 +168,8 @@ class ServerCall final : public CallContext, public GrpcCall, private MessageSou
   void Ended() noexcept;
   void Recycle() noexcept;
   absl::Status Broken() const;
+  // One line a second at most.
+  void LogGone();
 
   void AddHeaders(grpc_op& op) noexcept;
   [[nodiscard]] std::uint32_t MessageFlags() const noexcept;

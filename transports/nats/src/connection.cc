@@ -136,7 +136,7 @@ class Connection::Socket final : public std::enable_shared_from_this<Socket> {
                               self->waiting_writable_ = false;
                               if (error || self->stopped_.load()) return;
                               const internal::RunningScope running("nats");
-                              self->connection_->OnFlush();
+                              self->connection_->WriteOut();
                             });
   }
 
@@ -336,11 +336,12 @@ void Connection::DropSocket() noexcept {
 }
 
 void Connection::OnFlush() noexcept {
-  std::shared_ptr<Connection> keep;
-  if (flush_posted_.load()) {
-    keep = std::move(flushing_);
-    flush_posted_.store(false);
-  }
+  const std::shared_ptr<Connection> keep = std::move(flushing_);
+  flush_posted_.store(false);
+  WriteOut();
+}
+
+void Connection::WriteOut() noexcept {
   // nats.c takes the writing of nothing for the end of the connection.
   if (closed_.load() || !write_wanted_.load()) return;
   natsConnection_ProcessWriteEvent(connection_);

@@ -70,7 +70,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] absl::Status Ready() const;
   // Why nobody reconnects any more; OK if that is not so. UNAUTHENTICATED, say.
   [[nodiscard]] absl::Status WhyClosed() const;
-  [[nodiscard]] natsConnection* get() noexcept { return connection_; }
+  [[nodiscard]] natsConnection* get() noexcept { return connection_.load(); }
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
   [[nodiscard]] std::size_t max_payload() const noexcept;
   // Which server it is.
@@ -96,6 +96,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   static natsStatus Detach(void* user);
 
   void OnFlush() noexcept;
+  // Writes what waits in the connection's buffer. On the loop.
+  void WriteOut() noexcept;
   void DropSocket() noexcept;
   [[nodiscard]] std::int64_t ReconnectDelay(int attempts) noexcept;
 
@@ -104,7 +106,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Loop& loop_;
   const std::shared_ptr<void> keep_;
   const Events events_;
-  natsConnection* connection_ = nullptr;
+  // nats.c gives it away while it connects, on a thread of its own.
+  std::atomic<natsConnection*> connection_{nullptr};
   std::shared_ptr<Connection> self_;  // until nats.c has said its last word
 
   FlushWork flush_{this};

@@ -60,8 +60,12 @@ class Baggage final {
   // The header's value: percent-encoded, within the limits; empty if there is no member.
   [[nodiscard]] std::string ToHeader() const;
 
+  // How many members Parse left out: malformed, or beyond the limits.
+  [[nodiscard]] std::size_t left_out() const noexcept { return left_out_; }
+
  private:
   std::vector<BaggageMember> members_;
+  std::size_t left_out_ = 0;
 };
 
 // The keys whose values a node accepts from others. Keys must be Propagation::kBaggage; what else
@@ -86,8 +90,10 @@ class BaggageAllowList final {
 
 // For the dispatcher, once per call before anything else runs in it: sets the context values that
 // the caller's baggage holds and `accept` lists. Costs one comparison when the list is empty, and
-// one look for the header when there is none. Values that their type cannot read are left out.
-void AdoptInbound(CallContext& call, const BaggageAllowList& accept);
+// one look for the header when there is none. Gives how many members were left out as malformed,
+// beyond the limits, or with a value that the key's type cannot read; those of other keys are
+// nobody's mistake.
+[[nodiscard]] std::size_t AdoptInbound(CallContext& call, const BaggageAllowList& accept);
 
 }  // namespace rookery
 

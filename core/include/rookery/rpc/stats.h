@@ -52,6 +52,8 @@ struct MethodSnapshot {
   std::uint64_t calls = 0;      // ended ones: the sum of all codes
   std::uint64_t in_flight = 0;  // started and not ended
   std::uint64_t rejected = 0;   // refused before the handler ran; not among `calls`
+  // Members of callers' baggage that could not be read; the calls went on without.
+  std::uint64_t bad_baggage = 0;
   std::array<std::uint64_t, kStatusCodes> codes{};
   LatencySnapshot latency;
 
@@ -107,6 +109,9 @@ class MethodStats final {
   void Ended(CallContext& call, absl::StatusCode code) noexcept;
   // Instead of both: refused before the handler ran (over a limit, malformed).
   void Rejected(std::string_view transport) noexcept;
+  // Beside them: so many members of a call's baggage could not be read. Gives whether that is worth
+  // a line in the log: once a second at most.
+  [[nodiscard]] bool BadBaggage(std::string_view transport, std::uint64_t members) noexcept;
 
  private:
   friend class StatsRegistry;
@@ -116,6 +121,7 @@ class MethodStats final {
   static constexpr std::size_t kMaxTransports = 8;
   std::string name_;
   std::array<std::atomic<internal::TransportCounters*>, kMaxTransports> transports_{};
+  std::atomic<std::int64_t> baggage_second_{-1};
 };
 
 // The counters of an application. Thread-safe.
