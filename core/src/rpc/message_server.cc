@@ -615,7 +615,7 @@ class ServerMessageCall final : public CallContext, private MessageSource {
 
   void LoadMetadata(Metadata* metadata) const override { ReadMetadata(message_, "", metadata); }
   void LoadPeer(Peer* peer) const override {
-    peer->address = absl::StrCat(core_.options.transport, ":",
+    peer->address = absl::StrCat(Abs(core_.options.transport), ":",
                                  reply_to_.empty() ? std::string("anonymous") : reply_to_);
   }
 

@@ -35,7 +35,7 @@ class MessageServerCore;
 class MessageServer final {
  public:
   struct Options {
-    std::string transport = {};  // CallContext::transport()
+    std::string_view transport = {};  // CallContext::transport(): a literal, which counters keep
     // Of one message. Larger: RESOURCE_EXHAUSTED.
     std::size_t max_receive_bytes = std::size_t{4} << 20;
     std::size_t max_send_bytes = std::size_t{4} << 20;
