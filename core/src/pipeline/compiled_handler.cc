@@ -93,6 +93,33 @@ class AdvanceInCall final : public NativeAwaitable {
   bool started_ = false;
 };
 
+// Runs, within one CallScope, what makes the task that it then awaits, if it makes one.
+template <class Make>
+class MakeAndRunInCall final : public NativeAwaitable {
+ public:
+  // `make` fills in *task, or leaves it empty. Both stay where they are.
+  MakeAndRunInCall(CallContext& call, Task<Response>* task, Make* make) noexcept
+      : call_(&call), task_(task), make_(make) {}
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> parent) noexcept {
+    outer_ = Context::Current();
+    const CallScope scope(*call_);
+    (*make_)();
+    if (!*task_) return false;
+    // The parent, and this with it, may go on elsewhere, and be gone, before the start returns.
+    const auto handle = task_->handle();
+    handle.promise().set_continuation(parent);
+    return StartNested(handle);
+  }
+  void await_resume() const noexcept { tls_context = outer_; }
+
+ private:
+  CallContext* call_;
+  Task<Response>* task_;
+  Make* make_;
+  Context* outer_ = nullptr;
+};
+
 // Calls what makes a task: it need not be a coroutine, and then runs users' code at once.
 template <class T, class... P, class... A>
 [[nodiscard]] Task<T> MakeInCall(CallContext& call, Task<T> (*make)(P...), A&&... arguments) {
@@ -176,12 +203,44 @@ struct CompiledHandler::StreamState {
   bool filtered = false;
 };
 
+// What a call with one message keeps beside its frame: nothing.
+class CompiledHandler::MessageCall final {
+ public:
+  MessageCall(const HandlerPlan& plan, CallContext& call, Request& request) noexcept
+      : context_(call, *plan.method, request) {}
+  [[nodiscard]] ExecutionContext& context() noexcept { return context_; }
+  void AttachTo(Response& /*response*/) noexcept {}
+
+ private:
+  ExecutionContext context_;
+};
+
+class CompiledHandler::StreamCall final {
+ public:
+  StreamCall(const HandlerPlan& plan, CallContext& call, Request& request)
+      : state_(std::make_shared<StreamState>(plan, call, request)) {
+    if (request.is_stream() && !plan.pipes.empty()) request.set_source(&state_->source);
+  }
+  [[nodiscard]] ExecutionContext& context() noexcept { return state_->context; }
+  void AttachTo(Response& response) { ResponseAccess::Attach(response, std::move(state_)); }
+
+ private:
+  std::shared_ptr<StreamState> state_;
+};
+
 CompiledHandler::CompiledHandler(HandlerPlan plan)
     : Handler(&plan.method->descriptor()),
       plan_(std::move(plan)),
+      interceptors_(plan_.interceptors.data()),
+      interceptor_count_(plan_.interceptors.size()),
       direct_(plan_.guards.empty() && plan_.interceptors.empty() && plan_.pipes.empty() &&
               plan_.filters.empty()),
       streams_(HasRequestStream(descriptor().kind) || HasResponseStream(descriptor().kind)),
+      guards_at_once_(std::all_of(plan_.guards.begin(), plan_.guards.end(),
+                                  [](const auto& guard) {
+                                    return guard.function.yes_or_no != nullptr ||
+                                           guard.function.status != nullptr;
+                                  })),
       pipes_at_once_(std::none_of(plan_.pipes.begin(), plan_.pipes.end(),
                                   [](const auto& pipe) { return pipe.function.later; })) {}
 
@@ -208,7 +267,8 @@ void CompiledHandler::CallEnded(CallContext& call, absl::StatusCode code) const 
 Task<Response> CompiledHandler::Call(CallContext& call, Request& request) const {
   call.set_method(&descriptor());
   if (!plan_.accept->empty()) AdoptBaggage(call, plan_);
-  return direct_ ? CallDirect(call, request) : CallPiped(call, request);
+  if (direct_) return CallDirect(call, request);
+  return streams_ ? CallPiped<StreamCall>(call, request) : CallPiped<MessageCall>(call, request);
 }
 
 Task<Response> CompiledHandler::CallDirect(CallContext& call, Request& request) const {
@@ -222,97 +282,136 @@ Task<Response> CompiledHandler::CallDirect(CallContext& call, Request& request) 
   co_return ForPeer(failure.ToStatus());
 }
 
-Task<Response> CompiledHandler::CallPiped(CallContext& call, Request& request) const {
-  std::shared_ptr<StreamState> state;
-  std::optional<ExecutionContext> own;
-  ExecutionContext* context;
-  if (streams_) {
-    state = std::make_shared<StreamState>(plan_, call, request);
-    context = &state->context;
-    if (request.is_stream() && !plan_.pipes.empty()) request.set_source(&state->source);
-  } else {
-    own.emplace(call, *plan_.method, request);
-    context = &*own;
+bool CompiledHandler::RunGuardsAtOnce(ExecutionContext& context, absl::Status* refusal) const {
+  for (const Stage<GuardFunction>& guard : plan_.guards) {
+    if (guard.function.yes_or_no != nullptr) {
+      if (guard.function.yes_or_no(guard.instance, context)) [[likely]] {
+        continue;
+      }
+      *refusal = Forbidden();
+    } else {
+      *refusal = guard.function.status(guard.instance, context);
+      if (refusal->ok()) [[likely]] {
+        continue;
+      }
+    }
+    return false;
   }
+  return true;
+}
 
+Task<absl::Status> CompiledHandler::RunGuards(ExecutionContext& context) const {
+  CallContext& call = context.call();
+  for (const Stage<GuardFunction>& guard : plan_.guards) {
+    bool yes = true;
+    absl::Status refusal;
+    if (guard.function.yes_or_no != nullptr) {
+      const CallScope scope(call);
+      yes = guard.function.yes_or_no(guard.instance, context);
+    } else if (guard.function.status != nullptr) {
+      const CallScope scope(call);
+      refusal = guard.function.status(guard.instance, context);
+    } else if (guard.function.later_yes_or_no != nullptr) {
+      Task<bool> later = MakeInCall(call, guard.function.later_yes_or_no, guard.instance, context);
+      TaskPromise<bool>& done = co_await RunInCall<bool>(call, later);
+      if (done.outcome() == Outcome::kStatus) {
+        refusal = std::move(done.status());
+      } else {
+        yes = done.Take();
+      }
+    } else {
+      Task<absl::Status> later =
+          MakeInCall(call, guard.function.later_status, guard.instance, context);
+      TaskPromise<absl::Status>& done = co_await RunInCall<absl::Status>(call, later);
+      refusal = done.Take();
+    }
+    if (!yes) refusal = Forbidden();
+    if (!refusal.ok()) co_return std::move(refusal);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<Response> CompiledHandler::Enter(ExecutionContext& context, absl::Status* refusal) const {
+  Request& request = context.request();
+  if (!plan_.interceptors.empty()) return Proceed(context, 0);
+  if (request.is_stream() || plan_.pipes.empty()) return Invoke(context.call(), request);
+  if (!pipes_at_once_) return PipeThenInvoke(context);
+  *refusal = RunPipesAtOnce(request);
+  if (!refusal->ok()) return Task<Response>(nullptr);
+  return Invoke(context.call(), request);
+}
+
+template <class Kept>
+Task<Response> CompiledHandler::CallPiped(CallContext& call, Request& request) const {
+  Kept kept(plan_, call, request);
+  ExecutionContext& context = kept.context();
   Response response;
   absl::Status refusal;
   std::optional<Failure> failure;
-  std::optional<Task<Response>> rest;
-  try {
-    for (const Stage<GuardFunction>& guard : plan_.guards) {
-      bool yes = true;
-      if (guard.function.yes_or_no != nullptr) {
-        const CallScope scope(call);
-        yes = guard.function.yes_or_no(guard.instance, *context);
-      } else if (guard.function.status != nullptr) {
-        const CallScope scope(call);
-        refusal = guard.function.status(guard.instance, *context);
-      } else if (guard.function.later_yes_or_no != nullptr) {
-        Task<bool> later =
-            MakeInCall(call, guard.function.later_yes_or_no, guard.instance, *context);
-        TaskPromise<bool>& done = co_await RunInCall<bool>(call, later);
-        if (done.outcome() == Outcome::kStatus) {
-          refusal = std::move(done.status());
-        } else {
-          yes = done.Take();
+  Task<Response> rest(nullptr);
+  if (!guards_at_once_) {
+    Task<absl::Status> guards = RunGuards(context);
+    TaskPromise<absl::Status>& done = co_await CompletionAwaitable<absl::Status>(guards);
+    if (done.outcome() == Outcome::kValue) {
+      refusal = std::move(done.value());
+    } else {
+      failure.emplace(FailureOf(done));
+    }
+  }
+  if (refusal.ok() && !failure) {
+    auto enter = [&]() noexcept {
+      try {
+        if (!guards_at_once_ || RunGuardsAtOnce(context, &refusal)) {
+          rest = Enter(context, &refusal);
         }
-      } else {
-        Task<absl::Status> later =
-            MakeInCall(call, guard.function.later_status, guard.instance, *context);
-        TaskPromise<absl::Status>& done = co_await RunInCall<absl::Status>(call, later);
-        refusal = done.Take();
+      } catch (...) {
+        failure.emplace(std::current_exception());
       }
-      if (!yes) refusal = Forbidden();
-      if (!refusal.ok()) break;
-    }
-    if (refusal.ok()) {
-      const CallScope scope(call);
-      if (!plan_.interceptors.empty()) {
-        rest.emplace(Proceed(*context, 0));
-      } else if (request.is_stream() || plan_.pipes.empty()) {
-        rest.emplace(Invoke(call, request));
-      } else if (pipes_at_once_) {
-        refusal = RunPipesAtOnce(request);
-        if (refusal.ok()) rest.emplace(Invoke(call, request));
-      } else {
-        rest.emplace(PipeThenInvoke(*context));
-      }
-    }
-    if (rest) {
-      TaskPromise<Response>& done = co_await RunInCall<Response>(call, *rest);
-      if (done.outcome() == Outcome::kValue) [[likely]] {
-        response = std::move(done.value());
-        if (!plan_.interceptors.empty()) refusal = CheckResponse(response);
-      } else {
-        failure.emplace(FailureOf(done));
-      }
-    }
-  } catch (...) {
-    failure.emplace(std::current_exception());
+    };
+    MakeAndRunInCall run(call, &rest, &enter);
+    co_await run;
   }
-  if (!refusal.ok() && !failure) failure.emplace(std::move(refusal));
-
+  if (rest) [[likely]] {
+    TaskPromise<Response>& done = rest.handle().promise();
+    if (done.outcome() == Outcome::kValue) [[likely]] {
+      response = std::move(done.value());
+      if (!plan_.interceptors.empty()) refusal = CheckResponse(response);
+    } else {
+      failure.emplace(FailureOf(done));
+    }
+  }
+  if (!refusal.ok()) [[unlikely]] {
+    failure.emplace(std::move(refusal));
+  }
   if (failure) [[unlikely]] {
-    if (plan_.filters.empty()) co_return ForPeer(failure->ToStatus());
-    Task<FilterResult> filter = Filter(*context, *failure);
-    TaskPromise<FilterResult>& done = co_await RunInCall<FilterResult>(call, filter);
-    FilterResult result = done.Take();
-    if (result.response) {
-      response = *std::move(result.response);
-      result.status = CheckResponse(response);
-    } else if (result.status.ok()) {
-      if (HasResponseStream(descriptor().kind)) {
-        response = Response(std::make_unique<EmptyStream>());
-      } else if (descriptor().kind != MethodKind::kEvent) {
-        result.status = Fault(absl::StrCat("an exception filter of ", Abs(descriptor().full_name),
-                                           " gave OK where a reply is due; let it return a "
-                                           "Response, or a status that is not OK"));
-      }
-    }
-    if (!result.status.ok()) co_return ForPeer(result.status);
+    Task<Response> recovered = Recover(context, *failure);
+    TaskPromise<Response>& done = co_await CompletionAwaitable<Response>(recovered);
+    if (done.outcome() == Outcome::kStatus) co_return std::move(done.status());
+    response = done.Take();
   }
-  if (state != nullptr) ResponseAccess::Attach(response, std::move(state));
+  kept.AttachTo(response);
+  co_return std::move(response);
+}
+
+Task<Response> CompiledHandler::Recover(ExecutionContext& context, Failure& failure) const {
+  if (plan_.filters.empty()) co_return ForPeer(failure.ToStatus());
+  Task<FilterResult> filter = Filter(context, failure);
+  TaskPromise<FilterResult>& done = co_await RunInCall<FilterResult>(context.call(), filter);
+  FilterResult result = done.Take();
+  Response response;
+  if (result.response) {
+    response = *std::move(result.response);
+    result.status = CheckResponse(response);
+  } else if (result.status.ok()) {
+    if (HasResponseStream(descriptor().kind)) {
+      response = Response(std::make_unique<EmptyStream>());
+    } else if (descriptor().kind != MethodKind::kEvent) {
+      result.status = Fault(absl::StrCat("an exception filter of ", Abs(descriptor().full_name),
+                                         " gave OK where a reply is due; let it return a "
+                                         "Response, or a status that is not OK"));
+    }
+  }
+  if (!result.status.ok()) co_return ForPeer(result.status);
   co_return std::move(response);
 }
 
@@ -322,12 +421,12 @@ Task<Response> CompiledHandler::ProceedFrom(const void* rest, ExecutionContext* 
 }
 
 Task<Response> CompiledHandler::Proceed(ExecutionContext& context, std::size_t index) const {
-  if (index < plan_.interceptors.size()) {
-    const Stage<InterceptorFunction>& interceptor = plan_.interceptors[index];
+  if (index < interceptor_count_) {
+    const Stage<InterceptorFunction>& interceptor = interceptors_[index];
     return interceptor.function(interceptor.instance, context,
                                 rookery::Next(&ProceedFrom, this, &context, index + 1));
   }
-  if (context.request().is_stream() || plan_.pipes.empty()) {
+  if (plan_.pipes.empty() || context.request().is_stream()) {
     return Invoke(context.call(), context.request());
   }
   return PipeThenInvoke(context);

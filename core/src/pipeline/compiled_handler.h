@@ -56,9 +56,19 @@ class CompiledHandler final : public Handler {
  private:
   class PipedSource;
   struct StreamState;
+  class MessageCall;
+  class StreamCall;
 
   [[nodiscard]] Task<Response> CallDirect(CallContext& call, Request& request) const;
+  template <class Kept>  // MessageCall or StreamCall
   [[nodiscard]] Task<Response> CallPiped(CallContext& call, Request& request) const;
+  // Guards none of which waits. Whether all let the call in; if not *refusal says why.
+  [[nodiscard]] bool RunGuardsAtOnce(ExecutionContext& context, absl::Status* refusal) const;
+  [[nodiscard]] Task<absl::Status> RunGuards(ExecutionContext& context) const;
+  // What comes after the guards; an empty task if pipes that do not wait refuse, and *refusal.
+  [[nodiscard]] Task<Response> Enter(ExecutionContext& context, absl::Status* refusal) const;
+  // After a failure: what the filters make of it.
+  [[nodiscard]] Task<Response> Recover(ExecutionContext& context, Failure& failure) const;
   // From interceptor `index` inwards.
   [[nodiscard]] Task<Response> Proceed(ExecutionContext& context, std::size_t index) const;
   [[nodiscard]] static Task<Response> ProceedFrom(const void* rest, ExecutionContext* context,
@@ -76,9 +86,12 @@ class CompiledHandler final : public Handler {
   [[nodiscard]] absl::Status CheckResponse(const Response& response) const;
 
   HandlerPlan plan_;
-  bool direct_;         // nothing but the method
-  bool streams_;        // requests or responses
-  bool pipes_at_once_;  // no pipe waits
+  const Stage<InterceptorFunction>* interceptors_;  // plan_'s
+  std::size_t interceptor_count_;
+  bool direct_;          // nothing but the method
+  bool streams_;         // requests or responses
+  bool guards_at_once_;  // no guard waits
+  bool pipes_at_once_;   // no pipe waits
 };
 
 // The handlers of one event: all of them run, one after the other, each through its own pipeline;

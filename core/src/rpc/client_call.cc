@@ -73,29 +73,29 @@ class PreparedCall::EitherCancelled final {
 };
 
 PreparedCall::PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
-                           CallOptions&& options)
-    : channel_(std::move(channel)),
-      outgoing_(method),
-      info_(options.info),
-      compression_(std::move(options.compression)),
-      compress_if_(std::move(options.compress_if)) {
-  outgoing_.metadata = std::move(options.metadata);
-  outgoing_.wait_for_ready = options.wait_for_ready;
-  outgoing_.compression = compression_;
-  outgoing_.compress_if = &compress_if_;
-  outgoing_.deadline = options.deadline;
-  outgoing_.cancel = options.cancel;
-  if (options.timeout) outgoing_.deadline = std::min(outgoing_.deadline, After(*options.timeout));
+                           GivenOptions&& options)
+    : channel_(std::move(channel)), options_(std::move(options)), outgoing_(method) {
+  CallOptions* const given = options_.get();
+  outgoing_.wants_info = given != nullptr && given->info != nullptr;
+  if (given != nullptr) {
+    outgoing_.metadata = std::move(given->metadata);
+    outgoing_.wait_for_ready = given->wait_for_ready;
+    outgoing_.compression = given->compression;
+    outgoing_.compress_if = &given->compress_if;
+    outgoing_.deadline = given->deadline;
+    outgoing_.cancel = given->cancel;
+    if (given->timeout) outgoing_.deadline = std::min(outgoing_.deadline, After(*given->timeout));
+  }
   if (channel_ == nullptr) {
     refusal_ = absl::FailedPreconditionError("the client has no channel: it was made from null");
     return;
   }
   if (Context* const context = Context::Current()) {
     outgoing_.deadline = std::min(outgoing_.deadline, context->deadline());
-    if (options.cancel.source() == nullptr) {
+    if (outgoing_.cancel.source() == nullptr) {
       outgoing_.cancel = context->cancel_token();
     } else {
-      either_ = std::make_unique<EitherCancelled>(context->cancel_token(), options.cancel);
+      either_ = std::make_unique<EitherCancelled>(context->cancel_token(), outgoing_.cancel);
       outgoing_.cancel = either_->token();
     }
     if (!channel_->in_process()) AddPropagated(*context, &outgoing_.metadata);
@@ -110,11 +110,11 @@ PreparedCall::PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescr
 
 PreparedCall::~PreparedCall() = default;
 
-void PreparedCall::FillInfo() noexcept {
-  if (info_ == nullptr) return;
-  info_->headers = std::move(outgoing_.headers);
-  info_->trailers = std::move(outgoing_.trailers);
-  info_->peer = std::move(outgoing_.peer);
+void PreparedCall::MoveInfo() noexcept {
+  CallInfo& info = *options_.get()->info;
+  info.headers = std::move(outgoing_.headers);
+  info.trailers = std::move(outgoing_.trailers);
+  info.peer = std::move(outgoing_.peer);
 }
 
 // ---- unary ----------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ void PreparedCall::FillInfo() noexcept {
 Task<void> ClientCall::Unary(const Message& request, bool owned, Message& response) {
   if (!prepared_.refusal().ok()) return FailedCall(prepared_.refusal());
   prepared_.outgoing().owns_request = owned;
-  return prepared_.channel().Unary(prepared_.outgoing(), request, response);
+  return prepared_.channel().StartUnary(prepared_.outgoing(), request, response);
 }
 
 absl::Status ClientCall::End(TaskPromiseBase& done) noexcept {
@@ -143,7 +143,7 @@ absl::Status ClientCall::End(TaskPromiseBase& done) noexcept {
 // ---- streams --------------------------------------------------------------------------------
 
 struct StreamingCall::State {
-  State(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method, CallOptions&& options)
+  State(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method, GivenOptions&& options)
       : prepared(std::move(channel), method, std::move(options)) {}
 
   // Lets the pump's producer, which may wait for something that never comes, end.
@@ -198,7 +198,7 @@ struct StreamingCall::PumpState {
 };
 
 StreamingCall::StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
-                             CallOptions&& options)
+                             GivenOptions&& options)
     : state_(std::make_shared<State>(std::move(channel), method, std::move(options))) {}
 
 StreamingCall::~StreamingCall() {

@@ -40,21 +40,16 @@ using google::protobuf::Message;
 class LocalCall final : public CallContext, private MessageSource {
  public:
   // Null and *status if the call is not let in.
-  [[nodiscard]] static ContextRef Make(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+  [[nodiscard]] static ContextRef Make(LocalEndpoint& endpoint, OutgoingCall& call,
                                        absl::Status* status) {
     const Handler* handler = nullptr;
-    *status = endpoint->Admit(*call.method, &handler);
+    *status = endpoint.Admit(*call.method, &handler);
     if (!status->ok()) return ContextRef();
-    return ContextRef::Adopt(
-        std::make_unique<LocalCall>(std::move(endpoint), handler, call).release());
+    return ContextRef::Adopt(std::make_unique<LocalCall>(&endpoint, handler, call).release());
   }
 
-  LocalCall(std::shared_ptr<LocalEndpoint> endpoint, const Handler* handler, OutgoingCall& call)
-      : endpoint_(std::move(endpoint)),
-        handler_(handler),
-        sent_(std::move(call.metadata)),
-        requests_(handler->descriptor().move_request, handler->descriptor().request()),
-        responses_(handler->descriptor().move_response, handler->descriptor().response()) {
+  LocalCall(LocalEndpoint* endpoint, const Handler* handler, OutgoingCall& call)
+      : endpoint_(endpoint), handler_(handler), sent_(std::move(call.metadata)) {
     set_method(&handler->descriptor());
     set_deadline(call.deadline);
     if (Context* const current = Context::Current()) {
@@ -79,6 +74,10 @@ class LocalCall final : public CallContext, private MessageSource {
 
   // ---- the caller's side
 
+  // The endpoint lives as long as the call. Before the caller stops holding on to it, or leaves.
+  void Keep(const std::shared_ptr<LocalEndpoint>& endpoint) noexcept { kept_ = endpoint; }
+  // A streaming call: first of all.
+  void MakeStreams() { streams_.emplace(descriptor()); }
   // Whether the caller may leave before the handler has ended.
   void set_may_leave(bool may_leave) noexcept { may_leave_ = may_leave; }
 
@@ -131,8 +130,8 @@ class LocalCall final : public CallContext, private MessageSource {
                                 ? std::move(done.status())
                                 : StatusFromException(done.exception());
       (void)call->HandlerEnded(std::move(status), /*known_here_alone=*/false);
-      call->requests_.Abort();
-      call->responses_.Close();
+      call->requests().Abort();
+      call->responses().Close();
       call->stream_.reset();
       call->Unref();
     });
@@ -144,8 +143,7 @@ class LocalCall final : public CallContext, private MessageSource {
     status_ = std::move(reason);
     endpoint_->Left();
     Publish(/*later=*/true);
-    requests_.Abort();
-    responses_.Abort();
+    AbortStreams();
   }
 
   // Ends the call from the caller's side; the handler is cancelled and goes on by itself. Nothing
@@ -157,8 +155,7 @@ class LocalCall final : public CallContext, private MessageSource {
     handler_->CallEnded(*this, reason.code());
     cancel_source().Cancel(std::move(reason));
     Publish(later);
-    requests_.Abort();
-    responses_.Abort();
+    AbortStreams();
   }
   // The endpoint goes away.
   void Abandon(const absl::Status& reason) noexcept {
@@ -204,14 +201,16 @@ class LocalCall final : public CallContext, private MessageSource {
   void ReleaseResponse() noexcept { unary_.reset(); }
   // After done(): what came back beside the messages.
   void FillOutgoing(OutgoingCall& call) {
+    if (!call.wants_info) return;
     call.peer = endpoint_->address();
     if (!ended_) return;
     call.headers = headers_ ? *std::move(headers_) : std::move(response_headers());
     call.trailers = std::move(response_trailers());
   }
 
-  [[nodiscard]] Handoff& requests() noexcept { return requests_; }
-  [[nodiscard]] Handoff& responses() noexcept { return responses_; }
+  // Of a streaming call.
+  [[nodiscard]] Handoff& requests() noexcept { return streams_->requests; }
+  [[nodiscard]] Handoff& responses() noexcept { return streams_->responses; }
   [[nodiscard]] const MethodDescriptor& descriptor() const noexcept {
     return handler_->descriptor();
   }
@@ -222,8 +221,20 @@ class LocalCall final : public CallContext, private MessageSource {
 
  private:
   static constexpr std::uintptr_t kDone = 1;
+  struct Streams {
+    explicit Streams(const MethodDescriptor& method) noexcept
+        : requests(method.move_request, method.request()),
+          responses(method.move_response, method.response()) {}
+    Handoff requests;
+    Handoff responses;
+  };
   enum class Listed : std::uint8_t { kNo, kYes, kNoMore };
 
+  void AbortStreams() noexcept {
+    if (!streams_) return;
+    streams_->requests.Abort();
+    streams_->responses.Abort();
+  }
   // The handler's end. Whether that decided the call's end.
   bool HandlerEnded(absl::Status status, bool known_here_alone) noexcept {
     if (known_here_alone) {
@@ -267,10 +278,10 @@ class LocalCall final : public CallContext, private MessageSource {
     Response response = *std::move(result);
     if (!response.has_stream()) {
       // The handler wants no more requests; the reply may wait for its reader long after.
-      requests_.Abort();
+      requests().Abort();
       if (response.message() != nullptr) {
         headers_.emplace(response_headers());
-        (void)co_await Handoff::Write(responses_, *response.message(), /*may_move=*/true);
+        (void)co_await Handoff::Write(responses(), *response.message(), /*may_move=*/true);
       }
       co_return absl::OkStatus();
     }
@@ -280,7 +291,7 @@ class LocalCall final : public CallContext, private MessageSource {
       if (!message.ok()) co_return std::move(message).status();
       if (*message == nullptr) break;
       if (!headers_) headers_.emplace(response_headers());
-      const bool taken = co_await Handoff::Write(responses_, **message, /*may_move=*/true);
+      const bool taken = co_await Handoff::Write(responses(), **message, /*may_move=*/true);
       if (!taken) co_return absl::CancelledError("the caller went away");
     }
     co_return absl::OkStatus();
@@ -288,7 +299,7 @@ class LocalCall final : public CallContext, private MessageSource {
 
   // MessageSource: the handler reads what the caller writes.
   Task<bool> Read(Message& into) override {
-    const Handoff::Got got = co_await Handoff::Read(requests_, into);
+    const Handoff::Got got = co_await Handoff::Read(requests(), into);
     if (got == Handoff::Got::kAborted) {
       absl::Status reason = cancel_source().reason();
       if (reason.ok()) reason = absl::CancelledError("the call has ended");
@@ -313,7 +324,9 @@ class LocalCall final : public CallContext, private MessageSource {
   // The unary call that StartUnary is starting on this thread, innermost.
   static inline constinit thread_local LocalCall* tls_starting_call_ = nullptr;
 
-  const std::shared_ptr<LocalEndpoint> endpoint_;
+  // Kept only by a call that outlives its start: a reference costs two locked instructions.
+  LocalEndpoint* const endpoint_;
+  std::shared_ptr<LocalEndpoint> kept_;
   const Handler* const handler_;
   ContextRef caller_;
   Metadata sent_;
@@ -322,8 +335,7 @@ class LocalCall final : public CallContext, private MessageSource {
   std::optional<Metadata> headers_;  // as they were at the first message
   std::optional<Task<Response>> unary_;
   std::optional<Task<absl::Status>> stream_;
-  Handoff requests_;
-  Handoff responses_;
+  std::optional<Streams> streams_;
   bool may_leave_ = true;
   bool ended_ = false;   // written before waiter_
   absl::Status status_;  // written before waiter_
@@ -362,16 +374,13 @@ absl::Status DeadlineExceeded() { return absl::DeadlineExceededError("Deadline E
 
 LocalCall& CallOf(const ContextRef& ref) noexcept { return static_cast<LocalCall&>(*ref.get()); }
 
-// Starts a unary call, and waits for the handler's end, the deadline or the cancellation.
+// Waits for a unary call's handler to end, for the deadline or the cancellation.
 class UnaryCall final : public LeafAwaiter {
  public:
   UnaryCall(LocalCall& call, const OutgoingCall& outgoing) noexcept
       : call_(call), outgoing_(outgoing) {}
 
-  bool await_ready() {
-    call_.StartUnary();
-    return call_.done();
-  }
+  bool await_ready() const noexcept { return call_.done(); }
   bool await_suspend(std::coroutine_handle<> handle) noexcept {
     Suspend(handle);
     call_.Enlist();
@@ -689,6 +698,13 @@ Task<void> LocalChannel::Unary(OutgoingCall& call, const Message& request, Messa
   return internal::CallLocally(endpoint_, call, request, response);
 }
 
+Task<void> LocalChannel::StartUnary(OutgoingCall& call, const Message& request, Message& response) {
+  if (closed_.load(std::memory_order_acquire)) [[unlikely]] {
+    return internal::RefusedCall(ChannelClosed(target()));
+  }
+  return internal::StartLocally(endpoint_, call, request, response);
+}
+
 std::unique_ptr<ClientStream> LocalChannel::Open(OutgoingCall& call) {
   if (closed_.load(std::memory_order_acquire)) [[unlikely]] {
     return internal::RefusedStream(ChannelClosed(target()));
@@ -710,7 +726,8 @@ class HomeTicket final {
   explicit HomeTicket(const std::shared_ptr<LocalEndpoint>& endpoint) {
     if (endpoint->host_ == nullptr) return;
     const Loop* const current = Loop::Current();
-    if (current == nullptr || typeid(*current) != typeid(SyncLoop)) [[likely]] {
+    // One program has one SyncLoop: where its name is says it all, without a look at the letters.
+    if (current == nullptr || typeid(*current).name() != typeid(SyncLoop).name()) [[likely]] {
       return;
     }
     // Counted before the look at closed_: see Admit.
@@ -753,22 +770,49 @@ class HomeTicket final {
 
 namespace {
 
-Task<void> CallHere(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
-                    const Message& request, Message& response) {
+// What a call that has ended brought.
+[[nodiscard]] absl::Status EndCall(LocalCall& local, OutgoingCall& call, Message& response) {
+  local.FillOutgoing(call);
+  absl::Status status = local.status();
+  if (status.ok()) status = local.TakeResponse(*call.method, response);
+  if (local.ended()) local.ReleaseResponse();
+  return status;
+}
+
+Task<void> WaitForCall(ContextRef ref, OutgoingCall& call, Message& response) {
+  LocalCall& local = CallOf(ref);
+  UnaryCall unary(local, call);
+  co_await unary;
+  absl::Status status = EndCall(local, call, response);
+  if (!status.ok()) co_await Fail(std::move(status));
+}
+
+Task<void> StartHere(const std::shared_ptr<LocalEndpoint>& endpoint, OutgoingCall& call,
+                     const Message& request, Message& response) {
   absl::Status status;
-  const ContextRef ref = LocalCall::Make(std::move(endpoint), call, &status);
-  if (ref) {
+  ContextRef ref = LocalCall::Make(*endpoint, call, &status);
+  if (ref) [[likely]] {
     LocalCall& local = CallOf(ref);
     const bool may_leave = call.deadline != kNoDeadline || call.cancel.source() != nullptr;
     local.set_may_leave(may_leave);
     local.SetRequest(request, call.owns_request, /*lend=*/!may_leave);
-    UnaryCall unary(local, call);
-    status = co_await unary;
-    local.FillOutgoing(call);
-    if (status.ok()) status = local.TakeResponse(*call.method, response);
-    if (local.ended()) local.ReleaseResponse();
+    local.StartUnary();
+    if (!local.done()) {
+      local.Keep(endpoint);
+      return WaitForCall(std::move(ref), call, response);
+    }
+    status = EndCall(local, call, response);
   }
-  if (!status.ok()) co_await Fail(std::move(status));
+  if (!status.ok()) [[unlikely]] {
+    return RefusedCall(std::move(status));
+  }
+  return Task<void>(nullptr);
+}
+
+Task<void> CallHere(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
+                    const Message& request, Message& response) {
+  Task<void> started = StartHere(endpoint, call, request, response);
+  if (started) co_await std::move(started);
 }
 
 Task<void> CallAway(HomeTicket ticket, std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
@@ -782,8 +826,10 @@ Task<void> CallAway(HomeTicket ticket, std::shared_ptr<LocalEndpoint> endpoint, 
 std::unique_ptr<ClientStream> OpenHere(const std::shared_ptr<LocalEndpoint>& endpoint,
                                        OutgoingCall& call) {
   absl::Status status;
-  ContextRef ref = LocalCall::Make(endpoint, call, &status);
+  ContextRef ref = LocalCall::Make(*endpoint, call, &status);
   if (!ref) return RefusedStream(std::move(status));
+  CallOf(ref).Keep(endpoint);
+  CallOf(ref).MakeStreams();
   return std::make_unique<LocalStream>(std::move(ref), call);
 }
 
@@ -907,6 +953,15 @@ Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& ca
     return CallHere(std::move(endpoint), call, request, response);
   }
   return CallAway(std::move(ticket), std::move(endpoint), call, request, response);
+}
+
+Task<void> StartLocally(const std::shared_ptr<LocalEndpoint>& endpoint, OutgoingCall& call,
+                        const Message& request, Message& response) {
+  HomeTicket ticket(endpoint);
+  if (ticket.home() == nullptr) [[likely]] {
+    return StartHere(endpoint, call, request, response);
+  }
+  return CallAway(std::move(ticket), endpoint, call, request, response);
 }
 
 std::unique_ptr<ClientStream> OpenLocally(const std::shared_ptr<LocalEndpoint>& endpoint,

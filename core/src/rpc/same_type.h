@@ -16,7 +16,10 @@ namespace rookery::internal {
   // protobuf keeps the class to itself; its name, as the Itanium ABI writes it, is no secret.
   constexpr const char* kDynamicMessage = "N6google8protobuf14DynamicMessageE";
   const std::type_info& type = typeid(one);
-  if (type == typeid(other) && std::strcmp(type.name(), kDynamicMessage) != 0) [[likely]] {
+  const char* const name = type.name();
+  // Namespaces of six letters are few: most names differ in their second character.
+  const bool dynamic = name[1] == kDynamicMessage[1] && std::strcmp(name, kDynamicMessage) == 0;
+  if (type == typeid(other) && !dynamic) [[likely]] {
     return true;
   }
   return one.GetDescriptor() == other.GetDescriptor();

@@ -225,6 +225,16 @@ MethodStats::~MethodStats() {
 }
 
 TransportCounters* MethodStats::ForTransport(std::string_view transport) noexcept {
+  // The names are literals: nearly always the very same one.
+  TransportCounters* const first = transports_.front().load(std::memory_order_acquire);
+  if (first != nullptr && first->transport.data() == transport.data() &&
+      first->transport.size() == transport.size()) [[likely]] {
+    return first;
+  }
+  return FindTransport(transport);
+}
+
+TransportCounters* MethodStats::FindTransport(std::string_view transport) noexcept {
   for (std::atomic<TransportCounters*>& slot : transports_) {
     TransportCounters* counters = slot.load(std::memory_order_acquire);
     if (counters == nullptr) [[unlikely]] {
@@ -234,12 +244,7 @@ TransportCounters* MethodStats::ForTransport(std::string_view transport) noexcep
         return made.release();
       }
     }
-    // The names are literals: nearly always the very same one.
-    if ((counters->transport.data() == transport.data() &&
-         counters->transport.size() == transport.size()) ||
-        counters->transport == transport) {
-      return counters;
-    }
+    if (counters->transport == transport) return counters;
   }
   // More kinds of transports than there are: the last slot takes what is left.
   return transports_.back().load(std::memory_order_acquire);

@@ -188,6 +188,11 @@ class NamedChannel final : public Channel {
     if (!call.wait_for_ready) return internal::RefusedCall(NobodyListens(name_));
     return WaitThenCall(name_, &call, &request, &response, &closed_);
   }
+  Task<void> StartUnary(OutgoingCall& call, const Message& request, Message& response) override {
+    const std::shared_ptr<LocalEndpoint> found = closed_.load() ? nullptr : FindPublished(name_);
+    if (found == nullptr) return Unary(call, request, response);
+    return internal::StartLocally(found, call, request, response);
+  }
   std::unique_ptr<ClientStream> Open(OutgoingCall& call) override {
     if (closed_.load()) return internal::RefusedStream(Closed());
     const std::shared_ptr<LocalEndpoint> found = FindPublished(name_);

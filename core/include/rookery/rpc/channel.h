@@ -52,7 +52,8 @@ struct OutgoingCall {
   std::string_view compression;  // "gzip", "deflate", or empty
   // Which messages to compress; null or empty: all of them.
   const std::function<bool(const google::protobuf::Message&)>* compress_if = nullptr;
-  // What came back.
+  // What came back; may be left empty if nobody wants it.
+  bool wants_info = true;
   Metadata headers;
   Metadata trailers;
   std::string peer;
@@ -104,6 +105,14 @@ class Channel {
   [[nodiscard]] virtual Task<void> Unary(OutgoingCall& call,
                                          const google::protobuf::Message& request,
                                          google::protobuf::Message& response) = 0;
+  // As Unary, for a caller who awaits the task at once: the call may begin before that, and an
+  // empty task (false) says that it has ended well already. For channels whose calls often need not
+  // wait.
+  [[nodiscard]] virtual Task<void> StartUnary(OutgoingCall& call,
+                                              const google::protobuf::Message& request,
+                                              google::protobuf::Message& response) {
+    return Unary(call, request, response);
+  }
   // Any streaming kind; for server streaming the caller writes one message and WritesDone().
   // `call` outlives the stream.
   [[nodiscard]] virtual std::unique_ptr<ClientStream> Open(OutgoingCall& call) = 0;

@@ -47,7 +47,31 @@ class CallOptions final {
   // Which messages to compress; empty: all of them.
   std::function<bool(const google::protobuf::Message& message)> compress_if;
   CallInfo* info = nullptr;  // if not null: filled in; must outlive the call
+
+  // Whether all of it is as constructed.
+  [[nodiscard]] bool is_default() const noexcept {
+    return !timeout && deadline == kNoDeadline && metadata.empty() && cancel.source() == nullptr &&
+           !wait_for_ready && compression.empty() && !compress_if && info == nullptr;
+  }
 };
+
+namespace internal {
+
+// A call's options on their way into its coroutine: nothing is moved, or kept, where there are
+// none.
+class GivenOptions final {
+ public:
+  explicit GivenOptions(CallOptions&& options)
+      : options_(options.is_default() ? nullptr
+                                      : std::make_unique<CallOptions>(std::move(options))) {}
+  // Null: the default.
+  [[nodiscard]] CallOptions* get() const noexcept { return options_.get(); }
+
+ private:
+  std::unique_ptr<CallOptions> options_;
+};
+
+}  // namespace internal
 
 // Holds the channel. Copyable: copies share it. Thread-safe as the channel is.
 class ClientBase {

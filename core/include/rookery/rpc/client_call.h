@@ -1,16 +1,15 @@
 // One outgoing call: what the templates of generated.h stand on, without any message's type.
 //
-//   ClientCall call(channel, method, std::move(options));      // options and current context
-//       merged
+//   ClientCall call(channel, method, std::move(options));  // options and current context merged
 //   Task<void> sent = call.Unary(request, /*owned=*/false, reply);
-//   TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
-//   absl::Status status = call.End(done);                      // CallInfo is filled in
+//   if (sent) {                                            // empty: it has ended well already
+//     TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
+//     absl::Status status = call.End(done);                // CallInfo is filled in
+//   }
 #ifndef ROOKERY_RPC_CLIENT_CALL_H_
 #define ROOKERY_RPC_CLIENT_CALL_H_
 
 #include <memory>
-#include <optional>
-#include <string>
 
 #include "absl/status/status.h"
 #include "rookery/rpc/channel.h"
@@ -27,7 +26,7 @@ namespace rookery::internal {
 class PreparedCall final {
  public:
   PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
-               CallOptions&& options);
+               GivenOptions&& options);
   PreparedCall(const PreparedCall&) = delete;
   PreparedCall& operator=(const PreparedCall&) = delete;
   ~PreparedCall();
@@ -37,17 +36,20 @@ class PreparedCall final {
   [[nodiscard]] Channel& channel() noexcept { return *channel_; }
   [[nodiscard]] OutgoingCall& outgoing() noexcept { return outgoing_; }
   // Fills in the CallInfo that the options asked for.
-  void FillInfo() noexcept;
+  void FillInfo() noexcept {
+    if (outgoing_.wants_info) [[unlikely]] {
+      MoveInfo();
+    }
+  }
 
  private:
+  void MoveInfo() noexcept;
   // Fires when either of two tokens does.
   class EitherCancelled;
 
   std::shared_ptr<Channel> channel_;
+  GivenOptions options_;
   OutgoingCall outgoing_;
-  CallInfo* info_;
-  std::string compression_;
-  std::function<bool(const google::protobuf::Message&)> compress_if_;
   absl::Status refusal_;
   std::unique_ptr<EitherCancelled> either_;
 };
@@ -57,16 +59,18 @@ class PreparedCall final {
 class ClientCall final {
  public:
   ClientCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
-             CallOptions&& options)
+             GivenOptions&& options)
       : prepared_(std::move(channel), method, std::move(options)) {}
   ClientCall(const ClientCall&) = delete;
   ClientCall& operator=(const ClientCall&) = delete;
 
-  // Makes the call. `request` may be moved from if `owned`. All outlive the task.
+  // Makes the call. `request` may be moved from if `owned`. All outlive the task, which is to be
+  // awaited at once; an empty one says that the call has ended well, and EndWell() follows.
   [[nodiscard]] Task<void> Unary(const google::protobuf::Message& request, bool owned,
                                  google::protobuf::Message& response);
   // After that task has ended: fills in CallInfo, and says how it ended.
   [[nodiscard]] absl::Status End(TaskPromiseBase& done) noexcept;
+  void EndWell() noexcept { prepared_.FillInfo(); }
 
  private:
   PreparedCall prepared_;
@@ -77,7 +81,7 @@ class ClientCall final {
 class StreamingCall final {
  public:
   StreamingCall(std::shared_ptr<Channel>&& channel, const MethodDescriptor& method,
-                CallOptions&& options);
+                GivenOptions&& options);
   StreamingCall(const StreamingCall&) = delete;
   StreamingCall& operator=(const StreamingCall&) = delete;
   ~StreamingCall();

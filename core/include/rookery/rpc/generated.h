@@ -67,14 +67,18 @@ class GivenRequest final {
 
 template <class Rep, class Req>
 [[nodiscard]] Task<Rep> UnaryTask(std::shared_ptr<Channel> channel, const MethodDescriptor* method,
-                                  GivenRequest<Req> request, CallOptions options) {
+                                  GivenRequest<Req> request, GivenOptions options) {
   ClientCall call(std::move(channel), *method, std::move(options));
   Rep reply;
   Task<void> sent = call.Unary(request.message(), request.owned(), reply);
-  TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
-  absl::Status status = call.End(done);
-  if (!status.ok()) [[unlikely]] {
-    co_return std::move(status);
+  if (sent) {
+    TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
+    absl::Status status = call.End(done);
+    if (!status.ok()) [[unlikely]] {
+      co_return std::move(status);
+    }
+  } else {
+    call.EndWell();
   }
   co_return std::move(reply);
 }
@@ -83,26 +87,30 @@ template <class Rep, class Req>
 [[nodiscard]] Task<Rep> CallUnary(const ClientBase& client, const MethodDescriptor& method,
                                   const Req& request, CallOptions&& options) {
   return UnaryTask<Rep, Req>(client.channel(), &method, GivenRequest<Req>(&request),
-                             std::move(options));
+                             GivenOptions(std::move(options)));
 }
 template <class Rep, class Req>
   requires(!std::is_reference_v<Req> && !std::is_const_v<Req>)
 [[nodiscard]] Task<Rep> CallUnary(const ClientBase& client, const MethodDescriptor& method,
                                   Req&& request, CallOptions&& options) {
   return UnaryTask<Rep, Req>(client.channel(), &method, GivenRequest<Req>(std::move(request)),
-                             std::move(options));
+                             GivenOptions(std::move(options)));
 }
 
 template <class Req>
 [[nodiscard]] Task<void> EventTask(std::shared_ptr<Channel> channel, const MethodDescriptor* method,
-                                   Req event, CallOptions options) {
+                                   Req event, GivenOptions options) {
   ClientCall call(std::move(channel), *method, std::move(options));
   google::protobuf::Empty nothing;
   Task<void> sent = call.Unary(event, /*owned=*/true, nothing);
-  TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
-  absl::Status status = call.End(done);
-  if (!status.ok()) [[unlikely]] {
-    co_await Fail(std::move(status));
+  if (sent) {
+    TaskPromise<void>& done = co_await CompletionAwaitable<void>(sent);
+    absl::Status status = call.End(done);
+    if (!status.ok()) [[unlikely]] {
+      co_await Fail(std::move(status));
+    }
+  } else {
+    call.EndWell();
   }
 }
 // Copies an lvalue: events are often sent by tasks that outlive it.
@@ -110,13 +118,13 @@ template <class Req>
 [[nodiscard]] Task<void> CallEvent(const ClientBase& client, const MethodDescriptor& method,
                                    Req&& event, CallOptions options) {
   return EventTask<std::remove_cvref_t<Req>>(client.channel(), &method, std::forward<Req>(event),
-                                             std::move(options));
+                                             GivenOptions(std::move(options)));
 }
 
 template <class Rep, class Req>
 [[nodiscard]] Stream<Rep> ServerStreamTask(std::shared_ptr<Channel> channel,
                                            const MethodDescriptor* method, Req request,
-                                           CallOptions options) {
+                                           GivenOptions options) {
   StreamingCall call(std::move(channel), *method, std::move(options));
   Task<void> send = call.SendOne(request, /*owned=*/true);
   absl::Status status = co_await AsStatusOr(std::move(send));
@@ -136,13 +144,13 @@ template <class Rep, class Req>
 [[nodiscard]] Stream<Rep> CallServerStream(const ClientBase& client, const MethodDescriptor& method,
                                            Req&& request, CallOptions options) {
   return ServerStreamTask<Rep, std::remove_cvref_t<Req>>(
-      client.channel(), &method, std::forward<Req>(request), std::move(options));
+      client.channel(), &method, std::forward<Req>(request), GivenOptions(std::move(options)));
 }
 
 template <class Rep>
 [[nodiscard]] Task<Rep> ClientStreamTask(std::shared_ptr<Channel> channel,
                                          const MethodDescriptor* method, Response requests,
-                                         CallOptions options) {
+                                         GivenOptions options) {
   StreamingCall call(std::move(channel), *method, std::move(options));
   call.Pump(std::move(requests));
   Rep reply;
@@ -156,12 +164,12 @@ template <class Rep, class Req>
 [[nodiscard]] Task<Rep> CallClientStream(const ClientBase& client, const MethodDescriptor& method,
                                          Stream<Req> requests, CallOptions options) {
   return ClientStreamTask<Rep>(client.channel(), &method, Response::Adopt(std::move(requests)),
-                               std::move(options));
+                               GivenOptions(std::move(options)));
 }
 
 template <class Rep>
 [[nodiscard]] Stream<Rep> BidiTask(std::shared_ptr<Channel> channel, const MethodDescriptor* method,
-                                   Response requests, CallOptions options) {
+                                   Response requests, GivenOptions options) {
   StreamingCall call(std::move(channel), *method, std::move(options));
   call.Pump(std::move(requests));
   Rep reply;
@@ -177,7 +185,7 @@ template <class Rep, class Req>
 [[nodiscard]] Stream<Rep> CallBidi(const ClientBase& client, const MethodDescriptor& method,
                                    Stream<Req> requests, CallOptions options) {
   return BidiTask<Rep>(client.channel(), &method, Response::Adopt(std::move(requests)),
-                       std::move(options));
+                       GivenOptions(std::move(options)));
 }
 
 }  // namespace rookery::internal

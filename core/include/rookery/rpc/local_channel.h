@@ -118,6 +118,8 @@ class LocalChannel final : public Channel {
   [[nodiscard]] bool in_process() const noexcept override { return true; }
   [[nodiscard]] Task<void> Unary(OutgoingCall& call, const google::protobuf::Message& request,
                                  google::protobuf::Message& response) override;
+  [[nodiscard]] Task<void> StartUnary(OutgoingCall& call, const google::protobuf::Message& request,
+                                      google::protobuf::Message& response) override;
   [[nodiscard]] std::unique_ptr<ClientStream> Open(OutgoingCall& call) override;
   void Close() noexcept override { closed_.store(true, std::memory_order_release); }
 
@@ -132,10 +134,13 @@ class LocalChannel final : public Channel {
 
 namespace internal {
 
-// What channels within the process stand on.
+// What channels within the process stand on. Start: as Channel::StartUnary.
 [[nodiscard]] Task<void> CallLocally(std::shared_ptr<LocalEndpoint> endpoint, OutgoingCall& call,
                                      const google::protobuf::Message& request,
                                      google::protobuf::Message& response);
+[[nodiscard]] Task<void> StartLocally(const std::shared_ptr<LocalEndpoint>& endpoint,
+                                      OutgoingCall& call, const google::protobuf::Message& request,
+                                      google::protobuf::Message& response);
 [[nodiscard]] std::unique_ptr<ClientStream> OpenLocally(
     const std::shared_ptr<LocalEndpoint>& endpoint, OutgoingCall& call);
 // A call, and a stream, that have failed already.

@@ -117,6 +117,7 @@ class MethodStats final {
   friend class StatsRegistry;
   explicit MethodStats(std::string_view name);
   [[nodiscard]] internal::TransportCounters* ForTransport(std::string_view transport) noexcept;
+  [[nodiscard]] internal::TransportCounters* FindTransport(std::string_view transport) noexcept;
 
   static constexpr std::size_t kMaxTransports = 8;
   std::string name_;

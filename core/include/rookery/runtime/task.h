@@ -17,6 +17,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <new>
@@ -287,6 +288,8 @@ class [[nodiscard]] Task final : public internal::NativeAwaitable {
   Awaiter operator co_await() && noexcept { return Awaiter(handle_); }
   void operator co_await() & = delete;  // A Task is awaited as an rvalue: co_await std::move(task).
 
+  // For the framework: no coroutine at all, and so nothing that could be awaited.
+  explicit Task(std::nullptr_t) noexcept {}
   // For the framework: the coroutine itself. Ownership stays here, or goes with Release().
   [[nodiscard]] std::coroutine_handle<promise_type> handle() const noexcept { return handle_; }
   [[nodiscard]] std::coroutine_handle<promise_type> Release() noexcept {
