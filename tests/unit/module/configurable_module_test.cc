@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -117,7 +118,8 @@ TEST(ConfigurableModule, RegisterAsyncTakesAnExistingProvider) {
 }
 
 TEST(ConfigurableModule, EachCallIsAModuleOfItsOwnAndACopyIsTheSame) {
-  static int made = 0;
+  static int made;
+  made = 0;  // the test may run again in the same process
   struct Counted {
     explicit Counted(const MailOptions& o) : host(o.host) { ++made; }
     std::string host;
@@ -244,6 +246,128 @@ TEST(ConfigurableModule, RootAndFeatureAreTwoPairsOfNames) {
   ASSERT_NE(graph.Get<Table>(), nullptr);
   EXPECT_EQ(graph.Get<Table>()->name, "users");
   EXPECT_EQ(graph.Get<Table>()->url, "pg://");
+}
+
+TEST(ConfigurableModule, RootAndFeatureOptionsHaveNamesOfTheirOwn) {
+  EXPECT_EQ(DatabaseModule::kRootOptions.name, "DATABASE_MODULE_OPTIONS");
+  EXPECT_EQ(DatabaseModule::kFeatureOptions.name, "DATABASE_MODULE_FEATURE_OPTIONS");
+  struct Both {
+    Both(Inject<DatabaseModule::kRootOptions>, Inject<DatabaseModule::kFeatureOptions>) {}
+  };
+  struct AppModule {
+    static void Define(ModuleBuilder& module) { module.Provide<Both>(); }
+  };
+  Graph<AppModule> graph;
+  EXPECT_THAT(
+      graph.faults(),
+      ElementsAre(::testing::HasSubstr("mend: provide DATABASE_MODULE_OPTIONS in"),
+                  ::testing::HasSubstr("mend: provide DATABASE_MODULE_FEATURE_OPTIONS in")));
+}
+
+// Checks its root's options, and leaves the features' alone.
+struct CacheOptions {
+  int size = 0;
+};
+struct RegionOptions {
+  std::string name;
+};
+struct RegionExtras : ModuleExtras {
+  bool pinned = false;
+};
+inline constexpr InjectionToken<bool> kPinned{"PINNED"};
+struct CacheModule : ConfigurableRoot<CacheModule, CacheOptions>,
+                     ConfigurableFeature<CacheModule, RegionOptions, RegionExtras> {
+  static absl::Status CheckOptions(const CacheOptions& options) {
+    if (options.size > 0) return absl::OkStatus();
+    return absl::InvalidArgumentError("CacheOptions::size is 0: give it 1 or more");
+  }
+  static void ApplyExtras(DynamicModule& module, const RegionExtras& extras) {
+    module.ProvideValue(kPinned, extras.pinned);
+  }
+  // For the classes of the root; those of a feature have a Create.
+  template <class F>
+  static auto CreateOptions(F& factory) -> decltype(factory.CreateCacheOptions()) {
+    return factory.CreateCacheOptions();
+  }
+};
+struct CacheSettings {
+  CacheOptions CreateCacheOptions() { return {0}; }
+};
+struct RegionSettings {
+  RegionOptions Create() { return {"eu"}; }
+};
+struct RegionUser {
+  RegionUser(const RegionOptions& o, Inject<kPinned> p) : region(o.name), pinned(*p) {}
+  std::string region;
+  bool pinned;
+};
+
+TEST(ConfigurableModule, WhatAModuleSaysOfItsRootNeedNotBeSaidOfItsFeatures) {
+  RegionExtras extras;
+  extras.pinned = true;
+  Importing feature(CacheModule::ForFeatureAsync(UseClass<RegionSettings>(), extras)
+                        .Provide<RegionUser>()
+                        .Export<RegionUser>());
+  EXPECT_THAT(feature.graph->faults(), IsEmpty());
+  EXPECT_THAT(feature.graph->Construct(), IsEmpty());
+  ASSERT_NE(feature.graph->Get<RegionUser>(), nullptr);
+  EXPECT_EQ(feature.graph->Get<RegionUser>()->region, "eu");
+  EXPECT_TRUE(feature.graph->Get<RegionUser>()->pinned);
+
+  Importing root(CacheModule::ForRootAsync(UseClass<CacheSettings>()));
+  EXPECT_THAT(root.graph->Construct(),
+              ElementsAre("Can't construct the factory of CacheOptions of CacheModule (registered "
+                          "at here): INVALID_ARGUMENT: CacheOptions::size is 0: give it 1 or "
+                          "more."));
+}
+
+// Options that can be moved alone, and are checked.
+struct KeyOptions {
+  std::unique_ptr<std::string> key;
+};
+struct Signer {
+  explicit Signer(const KeyOptions& o) : options(o) {}
+  const KeyOptions& options;
+};
+struct KeyModule : ConfigurableModule<KeyModule, KeyOptions> {
+  static void Define(ModuleBuilder& module) { module.Provide<Signer>().Export<Signer>(); }
+  static absl::Status CheckOptions(const KeyOptions& options) {
+    if (options.key != nullptr) return absl::OkStatus();
+    return absl::InvalidArgumentError("KeyOptions::key is null: give a key");
+  }
+};
+Task<KeyOptions> KeyFromVault(Config& config) {
+  co_await Sleep(std::chrono::milliseconds(1));
+  KeyOptions options;
+  options.key = std::make_unique<std::string>(config.host);
+  co_return options;
+}
+struct KeySettings {
+  absl::StatusOr<KeyOptions> Create() { return KeyOptions{std::make_unique<std::string>("c")}; }
+};
+
+TEST(ConfigurableModule, OptionsNeedNotBeCopyable) {
+  const auto key = [](const DynamicModule& module) -> std::string {
+    Importing app(module);
+    EXPECT_THAT(app.graph->faults(), IsEmpty());
+    EXPECT_THAT(app.graph->Construct(), IsEmpty());
+    auto* const signer = app.graph->Get<Signer>();
+    return signer == nullptr ? "nobody" : *signer->options.key;
+  };
+  const DynamicModule by_value =
+      KeyModule::Register(KeyOptions{std::make_unique<std::string>("v")});
+  EXPECT_EQ(key(by_value), "v");
+  EXPECT_EQ(key(by_value), "v");  // in a second application
+  EXPECT_EQ(
+      key(KeyModule::RegisterAsync([] { return KeyOptions{std::make_unique<std::string>("f")}; })),
+      "f");
+  EXPECT_EQ(key(KeyModule::RegisterAsync(&KeyFromVault).Import<ConfigModule>()), "configured");
+  EXPECT_EQ(key(KeyModule::RegisterAsync(UseClass<KeySettings>())), "c");
+
+  Importing wrong(KeyModule::Register(KeyOptions{}));
+  EXPECT_THAT(wrong.graph->Construct(),
+              ElementsAre("Can't construct the factory of KeyOptions of KeyModule (registered at "
+                          "here): INVALID_ARGUMENT: KeyOptions::key is null: give a key."));
 }
 
 TEST(ConfigurableModule, TheTokenIsNamedAsNestNamesIt) {
