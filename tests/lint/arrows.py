@@ -45,6 +45,7 @@ ALLOWED = {
     "transports/kafka": {"rdkafka", "boost", "openssl"},
     "transports/zeromq": {"zmq", "boost"},
     "gateway": {"boost", "openssl", "json"},
+    "cli": set(),
 }
 
 # Which parts a part may include headers of, beside its own.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -14,33 +15,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "app/application_impl.h"
+#include "app/graph_names.h"
 #include "rpc/utf8.h"
 
 namespace rookery {
 
 namespace {
 
-std::string_view EnhancerName(EnhancerKind kind) {
-  static constexpr std::array<std::string_view, 4> kNames{"guard", "interceptor", "pipe", "filter"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
+using internal::kEnhancerNames;
+using internal::kMethodNames;
 
-std::string_view MethodName(MethodKind kind) {
-  static constexpr std::array<std::string_view, 5> kNames{
-      "unary", "server streaming", "client streaming", "bidi streaming", "event"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
-
-std::string_view FormName(DependencyForm form) {
-  static constexpr std::array<std::string_view, 8> kNames{"reference", "pointer", "shared", "token",
-                                                          "optional",  "lazy",    "proxy",  "all"};
-  return kNames[static_cast<std::size_t>(form)];
-}
-
-std::string_view KindName(ProviderKind kind) {
-  static constexpr std::array<std::string_view, 5> kNames{"class", "value", "factory", "alias",
-                                                          "collection"};
-  return kNames[static_cast<std::size_t>(kind)];
+template <class Names, class E>
+std::string_view NameOf(const Names& names, E value) {
+  return names[static_cast<std::size_t>(value)];
 }
 
 // ---- quoting: names of tokens are whatever users wrote
@@ -115,7 +102,7 @@ std::string JsonNumbers(const std::vector<std::size_t>& all) {
 std::string JsonBool(bool value) { return value ? "true" : "false"; }
 std::string JsonEnhancers(const std::vector<GraphEnhancer>& all) {
   return JsonList(all, [](const GraphEnhancer& one) {
-    return absl::StrCat("{\"kind\":", JsonText(EnhancerName(one.kind)),
+    return absl::StrCat("{\"kind\":", JsonText(NameOf(kEnhancerNames, one.kind)),
                         ",\"name\":", JsonText(one.name), "}");
   });
 }
@@ -136,6 +123,14 @@ std::string JsonDependency(const GraphDependency& one) {
                       ",\"targets\":", JsonNumbers(one.targets), "}");
 }
 
+std::string JsonTook(const std::optional<std::chrono::nanoseconds>& took) {
+  return took.has_value() ? absl::StrCat(std::int64_t{took->count()}) : "null";
+}
+
+std::string JsonHook(const GraphHook& hook) {
+  return absl::StrCat("{\"name\":", JsonText(hook.name), ",\"took_ns\":", JsonTook(hook.took), "}");
+}
+
 std::string JsonProvider(const GraphProvider& provider) {
   return absl::StrCat(
       "\n{\"name\":", JsonText(provider.name), ",\"type\":", JsonText(provider.type),
@@ -143,16 +138,14 @@ std::string JsonProvider(const GraphProvider& provider) {
       ",\"role\":", JsonText(provider.role), ",\"kind\":", JsonText(provider.kind),
       ",\"scope\":", JsonText(ScopeName(provider.scope)),
       ",\"durable\":", JsonBool(provider.durable), ",\"where\":", JsonText(provider.where),
-      ",\"took_ns\":",
-      provider.took.has_value() ? absl::StrCat(std::int64_t{provider.took->count()}) : "null",
-      ",\"hooks\":", JsonList(provider.hooks, [](std::string_view name) { return JsonText(name); }),
+      ",\"took_ns\":", JsonTook(provider.took), ",\"hooks\":", JsonList(provider.hooks, &JsonHook),
       ",\"dependencies\":", JsonList(provider.dependencies, &JsonDependency), "}");
 }
 
 std::string JsonController(const GraphController& controller) {
   const auto endpoint = [](const GraphEndpoint& one) {
     return absl::StrCat("{\"name\":", JsonText(one.name),
-                        ",\"kind\":", JsonText(MethodName(one.kind)), "}");
+                        ",\"kind\":", JsonText(NameOf(kMethodNames, one.kind)), "}");
   };
   return absl::StrCat("\n{\"provider\":", controller.provider,
                       ",\"endpoints\":", JsonList(controller.endpoints, endpoint),
@@ -381,7 +374,7 @@ ApplicationGraph ApplicationImpl::Graph() {
     if (container_.module(id) < modules.size()) provider.module = container_.module(id);
     const auto role = roles.find(id);
     provider.role = role == roles.end() ? "provider" : role->second;
-    provider.kind = KindName(spec.kind);
+    provider.kind = NameOf(kKindNames, spec.kind);
     const Introspection told = ScopeOf(id);
     provider.scope = told.scope;
     provider.durable = told.durable;
@@ -390,7 +383,8 @@ ApplicationGraph ApplicationImpl::Graph() {
     if (spec.hooks != nullptr) {
       for (std::size_t i = 0; i < kHookPhases; ++i) {
         const auto phase = static_cast<HookPhase>(i);
-        if ((*spec.hooks)[phase] != nullptr) provider.hooks.emplace_back(HookName(phase));
+        if ((*spec.hooks)[phase] == nullptr) continue;
+        provider.hooks.push_back({HookName(phase), container_.hook_took(id, phase)});
       }
     }
     const std::span<const Container::Id> targets = container_.targets(id);
@@ -399,7 +393,7 @@ ApplicationGraph ApplicationImpl::Graph() {
       GraphDependency dependency;
       dependency.index = i;
       dependency.name = graph_.Name(from.token);
-      dependency.form = FormName(from.form);
+      dependency.form = NameOf(kFormNames, from.form);
       dependency.optional = from.optional;
       if (i < targets.size()) add_targets(targets[i], &dependency.targets);
       provider.dependencies.push_back(std::move(dependency));
@@ -445,10 +439,13 @@ void ApplicationImpl::WriteGraph() {
   const std::string text = absl::EndsWith(name, ".mmd")   ? graph.ToMermaid()
                            : absl::EndsWith(name, ".dot") ? graph.ToDot()
                                                           : graph.ToJson();
-  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  // Whoever waits for the file shall find all of it.
+  const std::string partial = name + ".partial";
+  std::ofstream out(partial, std::ios::binary | std::ios::trunc);
   out << text;
   out.close();
-  if (out.fail()) {
+  if (out.fail() || std::rename(partial.c_str(), file) != 0) {
+    (void)std::remove(partial.c_str());
     log_.Warn("the graph could not be written: see ROOKERY_GRAPH", {{"file", name}});
   }
 }

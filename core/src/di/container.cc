@@ -327,7 +327,14 @@ std::vector<std::string> Container::RunHooks(HookPhase phase, std::span<const Id
                                              std::vector<Id>* failed) {
   const Deadline began = std::chrono::steady_clock::now();
   std::vector<std::string> failures;
-  std::vector<std::size_t> running;  // keys: the node, and in the upper half which loop
+  std::vector<std::size_t> running;         // keys: the node, and in the upper half which loop
+  absl::flat_hash_map<Id, Deadline> since;  // of those that wait
+  const auto ended = [&](Id id, Deadline start) {
+    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
+    const std::lock_guard<std::mutex> lock(order_mutex_);
+    // The last copy of a provider that each loop has took longest.
+    hook_took_[HookKey(id, phase)] = took;
+  };
   const auto fail = [&](Id id, const absl::Status& status) {
     if (failed != nullptr) failed->push_back(id);
     failures.push_back(absl::StrCat(HookName(phase), " of ", describe(id),
@@ -342,6 +349,7 @@ std::vector<std::string> Container::RunHooks(HookPhase phase, std::span<const Id
       for (const LoopSelf& one : loop_selves_) {
         if (one.id != id) continue;
         const std::size_t key = (one.loop + 1) << 32 | id;
+        since.emplace(id, std::chrono::steady_clock::now());
         runner.StartOn(one.loop, key, RunHookOnLoop(hook, one.self, signal), deadline);
         running.push_back(key);
       }
@@ -349,19 +357,23 @@ std::vector<std::string> Container::RunHooks(HookPhase phase, std::span<const Id
     }
     if (!constructed(id) || node.made.self == nullptr) continue;
     HookResult result;
+    const Deadline start = std::chrono::steady_clock::now();
     try {
       hook(node.made.self, signal, &result);
     } catch (...) {
       result.status = StatusFromException(std::current_exception());
     }
     if (result.task.has_value()) {
+      since.emplace(id, start);
       runner.Start(id, *std::move(result.task), deadline);
       running.push_back(id);
     } else if (result.status_task.has_value()) {
+      since.emplace(id, start);
       runner.Start(id, *std::move(result.status_task), deadline);
       running.push_back(id);
-    } else if (!result.status.ok()) {
-      fail(id, result.status);
+    } else {
+      ended(id, start);
+      if (!result.status.ok()) fail(id, result.status);
     }
   }
   while (!running.empty()) {
@@ -376,9 +388,17 @@ std::vector<std::string> Container::RunHooks(HookPhase phase, std::span<const Id
       break;
     }
     std::erase(running, done->key);
+    ended(static_cast<Id>(done->key), since[static_cast<Id>(done->key)]);
     if (!done->status.ok()) fail(static_cast<Id>(done->key), done->status);
   }
   return failures;
+}
+
+std::optional<std::chrono::nanoseconds> Container::hook_took(Id id, HookPhase phase) const {
+  const std::lock_guard<std::mutex> lock(order_mutex_);
+  const auto it = hook_took_.find(HookKey(id, phase));
+  if (it == hook_took_.end()) return std::nullopt;
+  return it->second;
 }
 
 Task<absl::Status> Container::RunHookOnLoop(Hook hook, void* self, ShutdownSignal signal) {

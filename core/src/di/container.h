@@ -192,6 +192,8 @@ class Container final {
     if (!constructed(id) || nodes_[id].took.count() < 0) return std::nullopt;
     return nodes_[id].took;
   }
+  // How long the hook of one node took; nullopt if it has not run. Any thread.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> hook_took(Id id, HookPhase phase) const;
   // 0: depends on nothing; else one more than the highest of its dependencies. After Construct.
   [[nodiscard]] std::uint32_t level(Id id) const noexcept { return nodes_[id].level; }
 
@@ -324,6 +326,9 @@ class Container final {
   [[nodiscard]] std::shared_ptr<ScopeStore> DurableStore(ScopeStore& call);
   [[nodiscard]] Argument MakeCell(Id id, std::size_t index, const Scopes& scopes);
   [[nodiscard]] std::string Title(Id id) const;
+  [[nodiscard]] static std::uint64_t HookKey(Id id, HookPhase phase) noexcept {
+    return std::uint64_t{id} << 8 | static_cast<std::uint8_t>(phase);
+  }
   [[nodiscard]] static Task<absl::Status> RunHookOnLoop(Hook hook, void* self,
                                                         ShutdownSignal signal);
   Task<void> MakeNode(Id id, const Scopes& scopes);
@@ -337,8 +342,9 @@ class Container final {
   std::vector<std::unique_ptr<Id[]>> target_blocks_;
   std::size_t block_left_ = 0;
   Id* block_at_ = nullptr;
-  std::mutex order_mutex_;
-  std::vector<Id> order_;  // as constructed
+  mutable std::mutex order_mutex_;
+  absl::flat_hash_map<std::uint64_t, std::chrono::nanoseconds> hook_took_;  // guarded by it
+  std::vector<Id> order_;                                                   // as constructed
   bool any_scoped_ = false;
   bool any_deferred_ = false;
   std::atomic<bool> has_per_loop_{false};

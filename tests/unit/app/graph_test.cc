@@ -27,6 +27,7 @@ namespace rookery::testing {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -101,7 +102,9 @@ TEST(ApplicationGraph, TellsModulesProvidersScopesAndWhoAsksForWhom) {
   ASSERT_THAT(graph.modules[1].enhancers, SizeIs(1));
   EXPECT_EQ(graph.modules[1].enhancers[0].name, "Doorman");
 
-  EXPECT_THAT(Find(graph, "Gateway").hooks, ElementsAre("OnModuleInit", "OnApplicationShutdown"));
+  EXPECT_THAT(Find(graph, "Gateway").hooks,
+              ElementsAre(Field(&GraphHook::name, "OnModuleInit"),
+                          Field(&GraphHook::name, "OnApplicationShutdown")));
   EXPECT_THAT(Find(graph, "Gateway").where, HasSubstr("graph_test.cc:"));
   EXPECT_EQ(Find(graph, "Ticket").scope, Scope::kRequest);
   EXPECT_EQ(Find(graph, "Pen").scope, Scope::kTransient);
@@ -140,6 +143,35 @@ TEST(ApplicationGraph, TellsHowLongMakingTook) {
   EXPECT_TRUE(Find(graph, "Ledger").took.has_value());
   EXPECT_GE(Find(graph, "Slow").took.value(), std::chrono::milliseconds(20));
   EXPECT_FALSE(Find(graph, "Ticket").took.has_value()) << "made for each call";
+}
+
+struct Sleeper {
+  Task<void> OnModuleInit() { co_await Sleep(std::chrono::milliseconds(20)); }
+  void OnApplicationBootstrap() {}
+  void OnApplicationShutdown() {}
+};
+TEST(ApplicationGraph, TellsHowLongHooksTook) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) { module.Provide<Sleeper>(); }
+  };
+  auto app = Make<AppModule>();
+  EXPECT_FALSE(Find(app.Graph(), "Sleeper").hooks.at(0).took.has_value()) << "it has not run";
+  app.Init();
+  const ApplicationGraph graph = app.Graph();
+  const std::vector<GraphHook>& hooks = Find(graph, "Sleeper").hooks;
+  ASSERT_THAT(hooks, SizeIs(3));
+  EXPECT_GE(hooks[0].took.value(), std::chrono::milliseconds(20));
+  EXPECT_TRUE(hooks[1].took.has_value());
+  EXPECT_FALSE(hooks[2].took.has_value());
+}
+
+TEST(ApplicationGraph, IsReadAsItWasWritten) {
+  auto app = Make<DeskModule>();
+  app.Init();
+  const std::string json = app.Graph().ToJson();
+  const absl::StatusOr<ApplicationGraph> read = ApplicationGraph::FromJson(json);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->ToJson(), json);
 }
 
 struct Step {};

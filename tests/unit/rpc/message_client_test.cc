@@ -418,10 +418,11 @@ TEST_F(MessageEngineTest, AReplyThatComesTwiceIsTakenOnce) {
 }
 
 TEST_F(MessageEngineTest, NobodyThereIsKnownAtOnce) {
+  std::vector<std::thread> tellers;
   carrier().set_fate([&](const Packet& packet) {
     if (packet.to.front() != 'm') return Fate::kDeliver;
     const std::uint64_t id = std::strtoull(packet.reply_to.c_str() + 2, nullptr, 10);
-    std::thread([inbox = carrier().client().inbox(), id] { inbox.OnUnreachable(id); }).detach();
+    tellers.emplace_back([inbox = carrier().client().inbox(), id] { inbox.OnUnreachable(id); });
     return Fate::kDrop;
   });
   EXPECT_EQ(SyncWaitStatus(client().Say(Text("x"))).status().code(),
@@ -429,6 +430,7 @@ TEST_F(MessageEngineTest, NobodyThereIsKnownAtOnce) {
   EXPECT_EQ(SyncWaitStatus(ReadAll(client().Repeat(Repeat(1)))).status().code(),
             absl::StatusCode::kUnavailable);
   EXPECT_TRUE(Idle());
+  for (std::thread& teller : tellers) teller.join();
 }
 
 TEST_F(MessageEngineTest, WaitForReadyWaitsForAConnection) {

@@ -4,7 +4,8 @@
 //   std::ofstream("graph.mmd") << app.Graph().ToMermaid();
 //   for (const rookery::GraphProvider& one : app.Graph().providers) Print(one.name, one.took);
 //
-// Without any code: ROOKERY_GRAPH=graph.mmd ./my-service writes the same when it has initialised.
+// Without any code: `rookery graph -- ./my-service`; or ROOKERY_GRAPH=graph.mmd ./my-service, which
+// writes the same when it has initialised.
 // See docs/graph.md.
 #ifndef ROOKERY_APP_GRAPH_H_
 #define ROOKERY_APP_GRAPH_H_
@@ -17,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "rookery/di/scope.h"
 #include "rookery/rpc/descriptor.h"
 
@@ -42,6 +44,14 @@ struct GraphDependency {
   std::vector<std::size_t> targets;
 };
 
+// A lifecycle hook that a provider has.
+struct GraphHook {
+  std::string_view name;  // "OnModuleInit"
+  // From its call until it ended, others running meanwhile; of a provider that each loop has, the
+  // longest. nullopt if it has not run.
+  std::optional<std::chrono::nanoseconds> took;
+};
+
 struct GraphProvider {
   std::string name;  // of its token: "OrderRepository"
   std::string type;  // of what is made, in full: "shop::SqlOrderRepository"
@@ -55,7 +65,7 @@ struct GraphProvider {
   // How long making it took, its dependencies not counted; of an asynchronous factory the time
   // until it ended. Only of singletons that have been made at start-up or by loading a module.
   std::optional<std::chrono::nanoseconds> took;
-  std::vector<std::string_view> hooks;  // that it has: "OnModuleInit"
+  std::vector<GraphHook> hooks;
   std::vector<GraphDependency> dependencies;
 };
 
@@ -99,6 +109,10 @@ struct ApplicationGraph final {
 
   // docs/graph.md has the schema.
   [[nodiscard]] std::string ToJson() const;
+  // What ToJson wrote, in this process or another. INVALID_ARGUMENT says what is wrong with it, and
+  // where: "providers[3].scope: no scope is called 'forever'". Keys that it does not know are left
+  // out.
+  [[nodiscard]] static absl::StatusOr<ApplicationGraph> FromJson(std::string_view json);
   // A flowchart: a box a module, and who asks whom. `module`: only that one's providers and what
   // they ask for; empty: all.
   [[nodiscard]] std::string ToMermaid(std::string_view module = "") const;

@@ -88,7 +88,7 @@ class MessageClient final {
   // Replies that came when their call was over.
   [[nodiscard]] std::uint64_t late_replies() const noexcept;
 
-  // The same three for callbacks that may come after the client has gone.
+  // The same three for callbacks that may come after the client has gone; the loop is still there.
   class Inbox final {
    public:
     void OnFrame(std::uint64_t id, InboundMessage message) const;
