@@ -157,6 +157,7 @@ void ApplicationImpl::DescribeControllers(std::vector<std::string>* faults) {
                                        Cause(StatusFromException(std::current_exception())), "."));
         continue;
       }
+      OverrideEnhancers(&described.builder);
       for (const ProviderSpec& spec : described.builder.injectables()) {
         graph_.AddInjectable(index, spec);
       }
@@ -165,9 +166,27 @@ void ApplicationImpl::DescribeControllers(std::vector<std::string>* faults) {
     if (modules[index].enhancers.empty()) continue;
     ModuleEnhancers own{index, GlobalEnhancers()};
     for (const GlobalEnhancerSpec& spec : modules[index].enhancers) spec.describe(own.enhancers);
+    OverrideEnhancers(&own.enhancers);
     for (ProviderSpec spec : own.enhancers.injectables()) graph_.AddInjectable(index, spec);
     module_enhancers_.push_back(std::move(own));
   }
+}
+
+std::vector<std::string> ApplicationImpl::UnusedOverrides() const {
+  static constexpr std::string_view kKinds[] = {"Guard", "Interceptor", "Pipe", "Filter"};
+  std::vector<std::string> faults;
+  for (std::size_t i = 0; i < enhancer_overrides_.size(); ++i) {
+    if (enhancer_override_used_[i]) continue;
+    const EnhancerOverride& unused = enhancer_overrides_[i];
+    const std::string kind(kKinds[unused.with.function.index()]);
+    const std::string name = graph_.Name(unused.replaced);
+    faults.push_back(absl::StrCat(
+        "Can't override ", name, ": nothing uses it by Use", kind, ", UseGlobal", kind,
+        " or Global", kind, ".\n    overridden: ", At(unused.with.where),
+        "\n    mend: leave it out; or, if it is injected as a provider, say OverrideProvider<",
+        name, ">."));
+  }
+  return faults;
 }
 
 Container::Id ApplicationImpl::EnhancerNode(ModuleGraph::Index module, const Token& user,
@@ -291,6 +310,9 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
   }
   graph_.set_host(this);
   AddBuiltins();
+  graph_.SetOverrides(overrides.graph);
+  enhancer_overrides_ = overrides.enhancers;
+  enhancer_override_used_.assign(enhancer_overrides_.size(), false);
   try {
     graph_.Scan(root);
   } catch (...) {
@@ -300,7 +322,6 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
   }
   std::vector<std::string> handlers;
   DescribeControllers(&handlers);
-  for (const ProviderSpec& spec : overrides.providers) graph_.Override(spec);
   graph_.Resolve();
   faults.insert(faults.end(), graph_.faults().begin(), graph_.faults().end());
   faults.insert(faults.end(), handlers.begin(), handlers.end());
@@ -322,6 +343,10 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
 
 absl::Status ApplicationImpl::Compile() {
   // Enhancers that the application itself named: classes are made now, in the root module.
+  OverrideEnhancers(&globals_);
+  if (const std::vector<std::string> unused = UnusedOverrides(); !unused.empty()) {
+    return Faulty(" cannot be started", unused, absl::StatusCode::kFailedPrecondition);
+  }
   {
     const std::lock_guard<std::mutex> lock(graph_mutex_);
     for (const ProviderSpec& spec : globals_.injectables()) {

@@ -96,6 +96,14 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] Introspection ScopeOf(Container::Id id) const;
   [[nodiscard]] std::vector<std::string> CheckOptions() const;
   void AddBuiltins();
+  // Of enhancers that a test replaces, in `enhancers`.
+  template <class Enhancers>
+  void OverrideEnhancers(Enhancers* enhancers) {
+    for (std::size_t i = 0; i < enhancer_overrides_.size(); ++i) {
+      if (enhancers->Override(enhancer_overrides_[i])) enhancer_override_used_[i] = true;
+    }
+  }
+  [[nodiscard]] std::vector<std::string> UnusedOverrides() const;
   // Of hooks that will not run because of a scope that nobody chose.
   void WarnOfHooks();
   void DescribeControllers(std::vector<std::string>* faults);
@@ -165,6 +173,8 @@ class ApplicationImpl final : public TransportHost,
   };
   std::vector<ModuleEnhancers> module_enhancers_;
   GlobalEnhancers globals_;
+  std::vector<EnhancerOverride> enhancer_overrides_;
+  std::vector<bool> enhancer_override_used_;
   std::unique_ptr<HandlerRegistry> registry_;
   std::shared_ptr<LocalEndpoint> local_;  // what Client<X>() calls
 

@@ -1,6 +1,7 @@
 #include "module/module_graph.h"
 
 #include <algorithm>
+#include <exception>
 #include <limits>
 #include <set>
 #include <string>
@@ -9,6 +10,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "rookery/module/lazy_module_loader.h"
+#include "rookery/runtime/rpc_exception.h"
 
 namespace rookery::internal {
 
@@ -75,7 +78,7 @@ void ModuleGraph::VisitForward() {
   for (std::size_t i = 0; i < forward_.size(); ++i) {
     const Forward next = forward_[i];
     std::vector<const Module*> path;
-    const std::optional<Index> imported = Visit(next.import, &path);
+    const std::optional<Index> imported = Visit(next.import, &path, next.from);
     if (!imported.has_value()) continue;
     Module& from = modules_[index_.at(next.from)];
     if (std::find(from.imports.begin(), from.imports.end(), *imported) != from.imports.end()) {
@@ -88,8 +91,14 @@ void ModuleGraph::VisitForward() {
   forward_.clear();
 }
 
-std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& import,
-                                                     std::vector<const Module*>* path) {
+std::optional<ModuleGraph::Index> ModuleGraph::Visit(const ModuleImport& wanted,
+                                                     std::vector<const Module*>* path,
+                                                     const void* importer) {
+  if (!path->empty()) importer = KeyOf({path->back()->type, path->back()->dynamic, {}});
+  const ModuleImport* const substitute =
+      wanted.type == nullptr ? nullptr
+                             : Substitute(wanted.type->type, wanted.dynamic.get(), importer);
+  const ModuleImport& import = substitute != nullptr ? *substitute : wanted;
   if (import.type == nullptr) {
     faults_.push_back(WithDetails(
         absl::StrCat(path->empty() ? std::string("An import") : path->back()->name,
@@ -320,14 +329,73 @@ void ModuleGraph::AddInjectable(Index module, const ProviderSpec& spec) {
   owner.injectables.emplace(spec.token, container_->Add(spec, module));
 }
 
-void ModuleGraph::Override(const ProviderSpec& spec) {
+// ---- overriding -----------------------------------------------------------------------------
+
+void ModuleGraph::SetOverrides(GraphOverrides overrides) {
+  overrides_ = std::move(overrides);
+  module_override_used_.assign(overrides_.modules.size(), false);
+  provider_override_used_.assign(overrides_.providers.size(), false);
+  // Overrides of what takes the place of another are followed, so none may lead back to itself.
+  std::vector<ModuleOverride>& all = overrides_.modules;
+  for (const ModuleOverride& start : all) {
+    std::vector<std::string> names = {ShortTypeName(start.type->name)};
+    const ModuleOverride* at = &start;
+    for (std::size_t steps = 0; at != nullptr && at->with.type != nullptr; ++steps) {
+      names.push_back(ShortTypeName(at->with.type->type->name));
+      if (steps > all.size()) break;
+      const ModuleOverride* const from = at;
+      at = nullptr;
+      for (const ModuleOverride& next : all) {
+        const bool same = next.dynamic != nullptr ? next.dynamic == from->with.dynamic
+                                                  : next.type == from->with.type->type;
+        if (same && KeyOf(next.with) != KeyOf(from->with)) at = &next;
+      }
+    }
+    if (at == nullptr || at->with.type == nullptr) continue;
+    names.resize(std::min<std::size_t>(names.size(), all.size() + 1));
+    faults_.push_back(WithDetails(
+        absl::StrCat("Modules are overridden in a circle: ", absl::StrJoin(names, " -> "), "."),
+        {absl::StrCat("overridden: ", At(start.where)),
+         "mend: leave out one of these OverrideModule."}));
+    all.clear();
+    return;
+  }
+}
+
+const ModuleImport* ModuleGraph::Substitute(const TypeTag* type, const DynamicContent* dynamic,
+                                            const void* importer) {
+  const ModuleImport* found = nullptr;
+  for (bool again = !overrides_.modules.empty(); again;) {
+    again = false;
+    for (std::size_t i = 0; i < overrides_.modules.size(); ++i) {
+      const ModuleOverride& one = overrides_.modules[i];
+      const bool meant = one.dynamic != nullptr ? one.dynamic.get() == dynamic : one.type == type;
+      if (!meant) continue;
+      const void* const key = one.with.type == nullptr ? nullptr : KeyOf(one.with);
+      const void* const present =
+          found != nullptr ? KeyOf(*found) : static_cast<const void*>(dynamic);
+      // The replacement itself, and what it imports, are as they are written.
+      if (key != nullptr && (key == present || key == importer)) continue;
+      module_override_used_[i] = true;
+      found = &one.with;
+      if (found->type == nullptr) return found;
+      type = found->type->type;
+      dynamic = found->dynamic.get();
+      again = true;
+      break;
+    }
+  }
+  return found;
+}
+
+bool ModuleGraph::Override(const ProviderSpec& spec, Id first) {
   bool found = false;
   bool multi = false;
-  if (const auto it = builtins_.find(spec.token); it != builtins_.end()) {
+  if (const auto it = builtins_.find(spec.token); it != builtins_.end() && !it->second.mock) {
     it->second.spec = spec;
     found = true;
   }
-  for (Id id = 0; id < container_->size(); ++id) {
+  for (Id id = first; id < container_->size(); ++id) {
     ProviderSpec& old = container_->spec(id);
     if (!(old.token == spec.token)) continue;
     const std::uint32_t module = container_->module(id);
@@ -355,20 +423,96 @@ void ModuleGraph::Override(const ProviderSpec& spec) {
     }
     found = true;
   }
-  if (!found) {
+  return found;
+}
+
+void ModuleGraph::ApplyOverrides(Id first) {
+  for (std::size_t i = 0; i < overrides_.providers.size(); ++i) {
+    if (Override(overrides_.providers[i], first)) provider_override_used_[i] = true;
+  }
+}
+
+void ModuleGraph::ReportUnused() {
+  // What is loaded later is not seen yet.
+  const auto loader = builtins_.find(Token::Of<LazyModuleLoader>());
+  const bool more_to_come = loader != builtins_.end() && loader->second.id != Container::kAbsent;
+  for (std::size_t i = 0; i < overrides_.modules.size() && !more_to_come; ++i) {
+    if (module_override_used_[i]) continue;
+    const ModuleOverride& unused = overrides_.modules[i];
+    const std::string name = ShortTypeName(unused.type->name);
+    std::vector<std::string> details = {absl::StrCat("overridden: ", At(unused.where))};
+    if (unused.dynamic != nullptr) {
+      details.push_back(absl::StrCat(
+          "mend: keep the DynamicModule that is imported in a variable, and override that one; or "
+          "OverrideModule<",
+          name, ">(), which means every module of that class."));
+    } else {
+      details.push_back(absl::StrCat(
+          "mend: leave it out; or, if it is loaded later, import rookery::DynamicModule::Lazy<",
+          name, ">() somewhere."));
+    }
+    faults_.push_back(WithDetails(absl::StrCat("Can't override ", name, ": no module imports ",
+                                               unused.dynamic != nullptr ? "this object." : "it."),
+                                  details));
+  }
+  for (std::size_t i = 0; i < overrides_.providers.size() && !more_to_come; ++i) {
+    if (provider_override_used_[i]) continue;
+    const ProviderSpec& spec = overrides_.providers[i];
     std::vector<std::string> details = {absl::StrCat("overridden: ", At(spec.where))};
     for (std::string& mend : Mends(root_, spec.token)) details.push_back(std::move(mend));
     faults_.push_back(WithDetails(
         absl::StrCat("Can't override ", Name(spec.token), ": no module provides it."), details));
   }
+  for (const ProviderSpec& spec : overrides_.mocks) {
+    if (mocked_.contains(spec.token)) continue;
+    for (const Module& module : modules_) {
+      const auto own = module.by_token.find(spec.token);
+      if (own == module.by_token.end()) continue;
+      const std::string name = Name(spec.token);
+      faults_.push_back(WithDetails(
+          absl::StrCat("Mock of ", name, " is not used: ", module.name,
+                       " provides one, and nobody "
+                       "is without it."),
+          {absl::StrCat("mocked: ", At(spec.where)),
+           absl::StrCat("mend: say OverrideProvider of ", name, " instead, or leave it out.")}));
+      break;
+    }
+  }
+}
+
+bool ModuleGraph::Mock(const Token& token, std::vector<std::string>* faults) {
+  if (overrides_.mocks.empty() && !overrides_.mocker) return false;
+  if (const auto it = mocked_.find(token); it != mocked_.end()) return it->second;
+  mocked_[token] = false;
+  std::vector<ProviderSpec> specs;
+  for (const ProviderSpec& spec : overrides_.mocks) {
+    if (spec.token == token) specs = {spec};
+  }
+  if (specs.empty() && overrides_.mocker) {
+    try {
+      specs = overrides_.mocker(token);
+    } catch (...) {
+      faults->push_back(absl::StrCat("UseMocker failed when it was asked for ", Name(token), ": ",
+                                     Cause(StatusFromException(std::current_exception())), "."));
+      return false;
+    }
+  }
+  for (ProviderSpec& spec : specs) {
+    mocked_[spec.token] = true;
+    const Token own = spec.token;
+    builtins_.try_emplace(own, Builtin{std::move(spec), Container::kAbsent, true});
+  }
+  return mocked_[token];
 }
 
 // ---- resolving ------------------------------------------------------------------------------
 
 void ModuleGraph::Resolve() {
   names_.clear();
+  ApplyOverrides(0);
   CollectExports(0);
   for (Id id = 0; id < container_->size(); ++id) ResolveNode(id, &faults_);
+  ReportUnused();
   MarkDeferred();
   for (const Module& module : modules_) {
     if (module.deferred) CheckLazy(module, &faults_);
@@ -463,11 +607,19 @@ void ModuleGraph::CollectExportsOf(Index index, std::vector<std::string>* faults
     }
     if (found && own != module.by_token.end())
       module.exported.try_emplace(exported.token, own->second);
+    const ModuleImport* substitute = nullptr;
+    if (exported.dynamic != nullptr || exported.token.is_type()) {
+      const TypeTag* const type =
+          exported.dynamic != nullptr ? exported.dynamic->type->type : exported.token.type();
+      substitute =
+          Substitute(type, exported.dynamic.get(), KeyOf({module.type, module.dynamic, {}}));
+    }
     for (const Index import : module.imports) {
       const Module& other = modules_[import];
-      const bool meant = exported.dynamic != nullptr
-                             ? other.dynamic == exported.dynamic
-                             : exported.token == container_->spec(other.self).token;
+      const bool meant =
+          substitute != nullptr ? KeyOf(*substitute) == KeyOf({other.type, other.dynamic, {}})
+          : exported.dynamic != nullptr ? other.dynamic == exported.dynamic
+                                        : exported.token == container_->spec(other.self).token;
       if (!meant) continue;
       found = true;
       for (const auto& [token, id] : other.exported) module.exported.try_emplace(token, id);
@@ -595,7 +747,10 @@ void ModuleGraph::ResolveNode(Id id, std::vector<std::string>* faults) {
       continue;
     }
     any_proxy_ = any_proxy_ || wanted.form == DependencyForm::kProxy;
-    const Candidates found = Lookup(module, wanted.token);
+    Candidates found = Lookup(module, wanted.token);
+    if (found.id == Container::kAbsent && Mock(wanted.token, faults)) {
+      found = Lookup(module, wanted.token);
+    }
     if (found.other.has_value() || (found.id == Container::kAbsent && !wanted.optional)) {
       faults->push_back(Missing(id, i, found));
     } else {
@@ -842,7 +997,10 @@ absl::Status ModuleGraph::CheckGettable(Id id) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ModuleGraph::Index> ModuleGraph::FindModule(const TypeTag* type) const {
+absl::StatusOr<ModuleGraph::Index> ModuleGraph::FindModule(const TypeTag* type) {
+  if (const ModuleImport* const substitute = Substitute(type, nullptr, nullptr)) {
+    if (const auto it = index_.find(KeyOf(*substitute)); it != index_.end()) return it->second;
+  }
   for (Index index = 0; index < modules_.size(); ++index) {
     if (modules_[index].type->type == type) return index;
   }
@@ -930,8 +1088,9 @@ absl::StatusOr<ModuleGraph::Load> ModuleGraph::BeginLoad(const ModuleImport& imp
         }
       }
     }
-    CollectExports(static_cast<Index>(load.modules));
     const auto first = static_cast<Id>(load.nodes);
+    ApplyOverrides(first);
+    CollectExports(static_cast<Index>(load.modules));
     for (Id id = first; id < container_->size(); ++id) ResolveNode(id, &faults_);
     for (Index index = static_cast<Index>(load.modules); index < modules_.size(); ++index) {
       CheckLazy(modules_[index], &faults_);
@@ -1080,7 +1239,13 @@ std::string ModuleGraph::Subject(Id id) const {
 
 std::string ModuleGraph::Describe(Id id) const {
   const std::uint32_t module = container_->module(id);
-  if (module == kBuiltinModule) return absl::StrCat(Subject(id), " of the framework");
+  if (module == kBuiltinModule) {
+    const auto it = builtins_.find(container_->spec(id).token);
+    if (it != builtins_.end() && it->second.mock) {
+      return absl::StrCat(Subject(id), " of the test (mocked at ", At(it->second.spec.where), ")");
+    }
+    return absl::StrCat(Subject(id), " of the framework");
+  }
   if (id == modules_[module].self) {
     return absl::StrCat(modules_[module].name, " (registered at ", At(container_->spec(id).where),
                         ")");

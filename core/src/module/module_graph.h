@@ -26,6 +26,7 @@
 #include "di/container.h"
 #include "rookery/module/module_builder.h"
 #include "rookery/module/module_ref.h"
+#include "rookery/module/overrides.h"
 
 namespace rookery::internal {
 
@@ -77,13 +78,13 @@ class ModuleGraph final {
   // What every module sees unless it sees something nearer: the framework's own providers. Made
   // only if somebody asks for them.
   void AddBuiltin(ProviderSpec spec);
+  // What a test replaces. Before Scan; modules that are loaded later are treated the same way.
+  void SetOverrides(GraphOverrides overrides);
   // Collects the modules from `root` down.
   void Scan(const ModuleImport& root);
   // Adds an enhancer's class to a module unless the module sees a provider of that token already.
   // After Scan, before Resolve.
   void AddInjectable(Index module, const ProviderSpec& spec);
-  // Replaces every provider and injectable under the token of `spec`. After Scan and AddInjectable.
-  void Override(const ProviderSpec& spec);
   // Decides what each argument means, and looks for every fault.
   void Resolve();
 
@@ -107,7 +108,7 @@ class ModuleGraph final {
   // OK if `id` is a singleton, or per loop; else why not.
   [[nodiscard]] absl::Status CheckGettable(Id id) const;
   // The module of that class; NOT_FOUND if there is none.
-  [[nodiscard]] absl::StatusOr<Index> FindModule(const TypeTag* type) const;
+  [[nodiscard]] absl::StatusOr<Index> FindModule(const TypeTag* type);
   // Adds a class to a module after Resolve, as an injectable; faults come as the status.
   [[nodiscard]] absl::StatusOr<Id> AddLate(Index module, const ProviderSpec& spec);
   // A node of the transient `id` for `inquirer`; of anything else, itself.
@@ -146,7 +147,19 @@ class ModuleGraph final {
     std::optional<Index> other;  // a second module that offers another provider
   };
 
-  std::optional<Index> Visit(const ModuleImport& import, std::vector<const Module*>* path);
+  std::optional<Index> Visit(const ModuleImport& wanted, std::vector<const Module*>* path,
+                             const void* importer = nullptr);
+  // What stands in the place of that module for `importer`; null if nothing does.
+  [[nodiscard]] const ModuleImport* Substitute(const TypeTag* type, const DynamicContent* dynamic,
+                                               const void* importer);
+  // Replaces every provider and injectable under the token of `spec` among the nodes from `first`
+  // on; whether there was one.
+  bool Override(const ProviderSpec& spec, Id first);
+  void ApplyOverrides(Id first);
+  // Of overrides that have replaced nothing.
+  void ReportUnused();
+  // Whether there is a mock of `token` now. Asks once.
+  bool Mock(const Token& token, std::vector<std::string>* faults);
   void AddProviders(Index index, std::vector<ProviderSpec> statics,
                     std::vector<ProviderSpec> dynamics);
   void SetDistances();
@@ -196,8 +209,13 @@ class ModuleGraph final {
   struct Builtin {
     ProviderSpec spec;
     Id id = Container::kAbsent;  // until somebody asks
+    bool mock = false;
   };
   absl::flat_hash_map<Token, Builtin> builtins_;
+  GraphOverrides overrides_;
+  std::vector<bool> module_override_used_;
+  std::vector<bool> provider_override_used_;
+  absl::flat_hash_map<Token, bool> mocked_;  // what mocks were asked for, and whether there is one
   // Short names to the token they mean, if one only.
   mutable absl::flat_hash_map<std::string, std::vector<Token>> names_;
 };

@@ -1,6 +1,7 @@
 #include "rookery/pipeline/controller_builder.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace rookery {
 
@@ -16,7 +17,63 @@ void EnhancerList::Add(EnhancerUse use, ProviderSpec (*provider)(std::source_loc
   uses_.push_back(std::move(use));
 }
 
+bool EnhancerList::Override(const EnhancerOverride& replacement) {
+  bool used = false;
+  for (EnhancerUse& use : uses_) {
+    if (use.token != replacement.replaced ||
+        use.function.index() != replacement.with.function.index()) {
+      continue;
+    }
+    use = replacement.with;
+    used = true;
+  }
+  return used;
+}
+
+bool EnhancerList::Needs(const Token& token) const noexcept {
+  return std::any_of(uses_.begin(), uses_.end(), [&token](const EnhancerUse& use) {
+    return use.instance == nullptr && use.token == token;
+  });
+}
+
+namespace {
+
+// After an override: who is needed no longer is not made, either.
+void SwapInjectables(const EnhancerOverride& replacement, const std::vector<EnhancerList*>& lists,
+                     std::vector<ProviderSpec>* injectables) {
+  const auto needed = [&lists](const Token& token) {
+    return std::any_of(lists.begin(), lists.end(),
+                       [&token](const EnhancerList* list) { return list->Needs(token); });
+  };
+  if (!needed(replacement.replaced)) {
+    std::erase_if(*injectables, [&replacement](const ProviderSpec& spec) {
+      return spec.token == replacement.replaced;
+    });
+  }
+  if (replacement.provider.has_value()) injectables->push_back(*replacement.provider);
+}
+
+bool OverrideIn(const EnhancerOverride& replacement, const std::vector<EnhancerList*>& lists,
+                std::vector<ProviderSpec>* injectables) {
+  bool used = false;
+  for (EnhancerList* const list : lists) used = list->Override(replacement) || used;
+  if (used) SwapInjectables(replacement, lists, injectables);
+  return used;
+}
+
+}  // namespace
 }  // namespace internal
+
+bool GlobalEnhancers::Override(const internal::EnhancerOverride& replacement) {
+  return internal::OverrideIn(replacement, {&enhancers_}, injectables_.get());
+}
+
+bool ControllerBuilder::Override(const internal::EnhancerOverride& replacement) {
+  std::vector<internal::EnhancerList*> lists = {&enhancers_};
+  for (const auto& entry : description_->methods) lists.push_back(&entry.builder->enhancers());
+  for (const auto& entry : description_->patterns) lists.push_back(&entry->builder->enhancers());
+  return internal::OverrideIn(replacement, lists, &description_->injectables);
+}
 
 using internal::ControllerDescription;
 

@@ -32,6 +32,7 @@
 #include "rookery/di/token.h"
 #include "rookery/module/module_builder.h"
 #include "rookery/module/module_ref.h"
+#include "rookery/module/overrides.h"
 #include "rookery/pipeline/enhancers.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/baggage.h"
@@ -95,7 +96,8 @@ ModuleImport RootImport() {
 
 // What a TestingModule replaces.
 struct ApplicationOverrides {
-  std::vector<ProviderSpec> providers;
+  GraphOverrides graph;
+  std::vector<EnhancerOverride> enhancers;
 };
 
 template <class O>

@@ -222,6 +222,8 @@ class ControllerBuilder final : public EnhancerVerbs<ControllerBuilder> {
   [[nodiscard]] const internal::ControllerDescription& description() const noexcept {
     return *description_;
   }
+  // Whether the replaced class was used here.
+  bool Override(const internal::EnhancerOverride& replacement);
 
  private:
   template <class C>

@@ -11,6 +11,7 @@
 #define ROOKERY_PIPELINE_ENHANCERS_H_
 
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <span>
 #include <stdexcept>
@@ -29,12 +30,23 @@ namespace rookery {
 
 namespace internal {
 
+using EnhancerFunction =
+    std::variant<GuardFunction, InterceptorFunction, PipeFunction, FilterFunction>;
+
 // One use of an enhancer: what to call, and on which instance.
 struct EnhancerUse {
-  std::variant<GuardFunction, InterceptorFunction, PipeFunction, FilterFunction> function;
+  EnhancerFunction function;
   Token token;                     // for the container, unless there is an instance
   std::shared_ptr<void> instance;  // of exactly the enhancer's class
   std::source_location where;
+};
+
+// What takes the place of the class `replaced` wherever that is used as an enhancer of the same
+// kind: see TestingModule.
+struct EnhancerOverride {
+  Token replaced;
+  EnhancerUse with;
+  std::optional<ProviderSpec> provider;  // of with.token, unless `with` has its instance
 };
 
 // Enhancers in the order used, and the providers of those that the container makes. `injectables`
@@ -47,6 +59,10 @@ class EnhancerList {
   // `provider` null: `use` has its instance.
   void Add(EnhancerUse use, ProviderSpec (*provider)(std::source_location where));
   [[nodiscard]] const std::vector<EnhancerUse>& uses() const noexcept { return uses_; }
+  // Whether it was used here. The injectables are left as they are.
+  bool Override(const EnhancerOverride& replacement);
+  // Whether the container has to make a `token` for this list.
+  [[nodiscard]] bool Needs(const Token& token) const noexcept;
   void set_injectables(std::vector<ProviderSpec>* injectables) noexcept {
     injectables_ = injectables;
   }
@@ -101,6 +117,7 @@ class EnhancerVerbs {
 
   // For the framework.
   [[nodiscard]] const internal::EnhancerList& enhancers() const noexcept { return enhancers_; }
+  [[nodiscard]] internal::EnhancerList& enhancers() noexcept { return enhancers_; }
 
  protected:
   explicit EnhancerVerbs(std::vector<ProviderSpec>* injectables) noexcept
@@ -148,6 +165,8 @@ class GlobalEnhancers final : public EnhancerVerbs<GlobalEnhancers> {
 
   // The providers of the classes named, each once, for the container.
   [[nodiscard]] std::span<const ProviderSpec> injectables() const noexcept { return *injectables_; }
+  // For the framework: whether the replaced class was used here.
+  bool Override(const internal::EnhancerOverride& replacement);
 
  private:
   explicit GlobalEnhancers(std::unique_ptr<std::vector<ProviderSpec>> injectables)
