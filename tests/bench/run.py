@@ -17,6 +17,7 @@ import pathlib
 import platform
 import re
 import select
+import shutil
 import signal
 import statistics
 import subprocess
@@ -363,11 +364,61 @@ def cls(build, pairs, table):
 
 def bootstrap(build, pairs, table):
     in_process(build, pairs, table, "bench_bootstrap", {
-        "10 modules, 50 endpoints": ours_at_most(1000),
+        "50 endpoints": ours_at_most(1000),
         "growth 500": at_most(1.25),
         "growth 1000": at_most(1.25),
         "growth 10000": at_most(1.25),
     })
+    # What a user waits for: a source with a module of 100 providers, and the same one without it.
+    for compiler in compilers(build):
+        with_module, without = [], []
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(3):
+                with_module.append(seconds_to_compile(build, compiler, folder, 100, module=True))
+                without.append(seconds_to_compile(build, compiler, folder, 100, module=False))
+        table.add(f"compile 100 providers, {pathlib.Path(compiler).name}", "CPU s", with_module,
+                  without)
+
+
+def compilers(build):
+    """The build's own, and clang where Debian's is installed."""
+    found = []
+    for name in (cache_entry(build, "CMAKE_CXX_COMPILER"), "clang++-19"):
+        path = name and shutil.which(name)
+        if path and path not in found:
+            found.append(path)
+    return found
+
+
+def cache_entry(build, name):
+    for folder in (build, *build.parents):
+        cache = folder / "CMakeCache.txt"
+        if cache.exists():
+            entry = re.search(rf"^{name}:\w+=(.*)$", cache.read_text(), re.MULTILINE)
+            return entry and entry.group(1)
+    return None
+
+
+def seconds_to_compile(build, compiler, folder, providers, module):
+    """CPU seconds for a chain of classes, each given the one before, with or without the module."""
+    source = pathlib.Path(folder) / "many.cc"
+    lines = ['#include "rookery/module/module_builder.h"', "class P0 {};"]
+    lines += [f"class P{i} {{ public: explicit P{i}(P{i - 1}& before) : before_(before) {{}} "
+              f"private: P{i - 1}& before_; }};" for i in range(1, providers)]
+    if module:
+        lines.append("void Define(rookery::ModuleBuilder& module) {")
+        lines += [f"  module.Provide<P{i}>();" for i in range(providers)]
+        lines.append("}")
+    source.write_text("\n".join(lines) + "\n")
+    root = pathlib.Path(__file__).resolve().parents[2]
+    command = [compiler, "-std=c++20", "-O2", "-DNDEBUG", "-w", f"-I{root / 'core' / 'include'}", "-c",
+               str(source), "-o", str(source.with_suffix(".o"))]
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return usage.ru_utime + usage.ru_stime
 
 
 def ready_and_idle(command):
