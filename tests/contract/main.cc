@@ -67,15 +67,16 @@ Transport GrpcTransport() {
 #endif
 
 #ifdef ROOKERY_CONTRACT_NATS
-Transport NatsTransport(rookery::testing::NatsBroker& broker) {
+Transport NatsTransport(rookery::testing::NatsBroker& broker, bool owns_prefix) {
   Transport transport;
   transport.name = "nats";
-  // Each node has the broker for itself: that is what its prefix says.
-  transport.listen = [&broker](Application& app) {
+  transport.label = owns_prefix ? "nats" : "nats-services";
+  // Each node is alone with its prefix on the broker.
+  transport.listen = [&broker, owns_prefix](Application& app) {
     static std::atomic<int> next{0};
     rookery::Nats options{.url = broker.url()};
     options.prefix = "contract-" + std::to_string(next.fetch_add(1));
-    options.owns_prefix = true;
+    options.owns_prefix = owns_prefix;
     options.connections = 2;
     app.Listen(options);
   };
@@ -85,6 +86,12 @@ Transport NatsTransport(rookery::testing::NatsBroker& broker) {
     options.prefix = endpoint.substr(slash + 1);
     return MakeChannel(options, host);
   };
+  if (!owns_prefix) {
+    transport.not_applicable = {
+        {"unknown-method",
+         "a subject for each service: nobody is subscribed to that of a service that there is not, "
+         "and the caller is told UNAVAILABLE; the other column has the whole prefix"}};
+  }
   transport.max_message_bytes = rookery::Nats().max_receive_bytes;
   transport.restart_broker = [&broker] { broker.Restart(); };
   return transport;
@@ -108,7 +115,8 @@ int main(int argc, char** argv) {
                  "nats-server)\n";
     return 2;
   }
-  transports.push_back(NatsTransport(*broker));
+  transports.push_back(NatsTransport(*broker, /*owns_prefix=*/true));
+  transports.push_back(NatsTransport(*broker, /*owns_prefix=*/false));
 #endif
   return rookery::contract::Main(argc, argv, transports);
 }

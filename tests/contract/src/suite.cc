@@ -276,7 +276,12 @@ void PrintTable(const std::vector<Case>& cases, const std::vector<Column>& colum
   std::size_t width = 4;
   for (const Case& one : cases) width = std::max(width, std::string_view(one.name).size());
   std::printf("\n%-*s", static_cast<int>(width), "case");
-  for (const Column& column : columns) std::printf("  %-8s", column.transport.c_str());
+  const auto width_of = [](const Column& column) {
+    return static_cast<int>(std::max<std::size_t>(8, column.transport.size()));
+  };
+  for (const Column& column : columns) {
+    std::printf("  %-*s", width_of(column), column.transport.c_str());
+  }
   std::printf("\n");
   for (const Case& one : cases) {
     std::string row;
@@ -288,9 +293,8 @@ void PrintTable(const std::vector<Case>& cases, const std::vector<Column>& colum
         any = true;
         shown = verdict == "fail" ? "FAIL" : verdict.substr(0, 4) == "n/a:" ? "n/a" : verdict;
       }
-      char cell[32];
-      std::snprintf(cell, sizeof(cell), "  %-8s", shown.c_str());
-      row += cell;
+      shown.resize(static_cast<std::size_t>(width_of(column)), ' ');
+      row += "  " + shown;
     }
     if (any) std::printf("%-*s%s\n", static_cast<int>(width), one.name, row.c_str());
   }
@@ -308,6 +312,12 @@ void PrintTable(const std::vector<Case>& cases, const std::vector<Column>& colum
   std::fflush(stdout);
 }
 
+}  // namespace
+
+namespace {
+const std::string& LabelOf(const Transport& transport) {
+  return transport.label.empty() ? transport.name : transport.label;
+}
 }  // namespace
 
 std::vector<std::string> CaseNames() {
@@ -336,12 +346,12 @@ int Main(int argc, char** argv, const std::vector<Transport>& transports) {
   for (const Transport& transport : transports) {
     for (const auto& [name, reason] : transport.not_applicable) {
       if (!names.contains(name)) {
-        std::cerr << "contract: " << transport.name << " declares \"" << name
+        std::cerr << "contract: " << LabelOf(transport) << " declares \"" << name
                   << "\" as not applicable, which is no case\n";
         ++mistakes;
       }
       if (reason.empty()) {
-        std::cerr << "contract: " << transport.name << " gives no reason why \"" << name
+        std::cerr << "contract: " << LabelOf(transport) << " gives no reason why \"" << name
                   << "\" is not applicable\n";
         ++mistakes;
       }
@@ -356,7 +366,7 @@ int Main(int argc, char** argv, const std::vector<Transport>& transports) {
   }
   for (const std::string& pattern : arguments->transports) {
     if (std::none_of(transports.begin(), transports.end(),
-                     [&](const Transport& one) { return Matches(pattern, one.name); })) {
+                     [&](const Transport& one) { return Matches(pattern, LabelOf(one)); })) {
       std::cerr << "contract: no transport is called \"" << pattern << "\"\n";
       ++mistakes;
     }
@@ -375,8 +385,8 @@ int Main(int argc, char** argv, const std::vector<Transport>& transports) {
     finish();
   });
   for (const Transport& transport : transports) {
-    if (!Chosen(arguments->transports, transport.name)) continue;
-    columns.push_back({transport.name, {}, {}});
+    if (!Chosen(arguments->transports, LabelOf(transport))) continue;
+    columns.push_back({LabelOf(transport), {}, {}});
     for (const Case& one : cases) {
       if (!Chosen(arguments->cases, one.name)) continue;
       if (const auto excuse = transport.not_applicable.find(one.name);
@@ -384,7 +394,7 @@ int Main(int argc, char** argv, const std::vector<Transport>& transports) {
         columns.back().verdicts.emplace_back(one.name, "n/a: " + excuse->second);
         continue;
       }
-      const std::string what = transport.name + " " + one.name;
+      const std::string what = LabelOf(transport) + " " + one.name;
       std::printf("%s ... ", what.c_str());
       std::fflush(stdout);
       std::string failure;

@@ -33,6 +33,9 @@ namespace rookery::contract {
 struct Transport {
   // As its CallContext::transport() says: "grpc".
   std::string name;
+  // What the table and the JSON call it, if one transport is tried in several ways: "nats, one
+  // subscription". Empty: its name.
+  std::string label;
   // Makes `app` listen on a free endpoint of its own: app.Listen(...), and no more.
   std::function<void(Application& app)> listen;
   // A channel to what app.Endpoints() names once it has started.
@@ -55,7 +58,7 @@ struct Transport {
 
 // Runs the cases against the transports and prints a table. Returns the exit code: 0 if none
 // failed.
-//   --transport=NAME   only this one; may be repeated
+//   --transport=NAME   only this one (its label, if it has one); may be repeated
 //   --case=NAME        only this one, or with a star at the end all that begin so; may be repeated
 //   --repeat=N         each case N times
 //   --json=PATH        writes {"TRANSPORT": {"CASE": "pass" | "fail" | "n/a: reason"}}
