@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 
-NAMES = ["grpc-unary", "grpc-stream", "inproc-call", "cls", "bootstrap", "startup"]
+NAMES = ["grpc-unary", "grpc-stream", "nats", "inproc-call", "cls", "bootstrap", "startup"]
 GIVE_UP_S = 600
 
 
@@ -94,9 +94,9 @@ class Server:
         return line.decode()
 
 
-def client(build, server, **flags):
+def client(build, server, program="bench_client", **flags):
     """One run of the load generator; its JSON."""
-    command = [str(build / "bench_client"), f"--port={server.port}", f"--server_pid={server.pid}"]
+    command = [str(build / program), f"--port={server.port}", f"--server_pid={server.pid}"]
     command += [f"--{name}={value}" for name, value in flags.items()]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=100)
     if done.returncode:
@@ -107,7 +107,8 @@ def client(build, server, **flags):
     return result
 
 
-def instructions_per_call(build, command, calls, outstanding, name="server", keep=None, **flags):
+def instructions_per_call(build, command, calls, outstanding, name="server", keep=None,
+                          program="bench_client", **flags):
     """Instructions that a server executes per call once it is warm, by callgrind.
 
     With `keep`, callgrind's file stays there, for callgrind_annotate. `flags` are the client's.
@@ -118,7 +119,7 @@ def instructions_per_call(build, command, calls, outstanding, name="server", kee
                     f"--callgrind-out-file={out}"]
         with Server(valgrind + command) as server:
             load = subprocess.Popen(
-                [str(build / "bench_client"), f"--port={server.port}", "--wait=1",
+                [str(build / program), f"--port={server.port}", "--wait=1",
                  f"--outstanding={outstanding}", f"--warmup_calls={calls // 2}",
                  f"--calls={calls}", "--give_up_s=110",
                  *(f"--{flag}={value}" for flag, value in flags.items())],
@@ -338,6 +339,81 @@ def grpc_stream(build, pairs, table, profiles):
     table.add("instructions", "per message", samples["ours"], samples["hints"])
 
 
+def nats(build, pairs, table, profiles):
+    if not (build / "bench_nats_client").exists() or shutil.which("nats-server") is None:
+        raise RuntimeError("it needs nats.c and nats-server: apt-get install libnats-dev nats-server")
+    with tempfile.TemporaryDirectory() as folder, NatsBroker(folder) as broker:
+        port = f"--port={broker.port}"
+        programs = {"ours": [build / "bench_rookery_nats", port],
+                    "batched": [build / "bench_baseline_nats", port],
+                    "asap": [build / "bench_baseline_nats", port, "--asap=1"]}
+        bare = ("batched", "asap")
+
+        def measure(name, **flags):
+            with Server(programs[name]) as server:
+                return client(build, server, program="bench_nats_client", warmup_ms=200,
+                              duration_ms=700, **flags)
+
+        for outstanding in (1, 16, 64, 256):
+            cost = {name: [] for name in programs}
+            wait = {name: [] for name in programs}
+            for _ in range(2 * pairs + 1):
+                for name in programs:
+                    result = measure(name, outstanding=outstanding)
+                    cost[name].append(result["server_cpu_us_per_call"])
+                    wait[name].append(result["p50_us"])
+            better = min(bare, key=lambda name: statistics.median(cost[name]))
+            table.add(f"request C={outstanding}", "CPU us/call", cost["ours"], cost[better],
+                      at_most(1.15))
+            if outstanding == 1:
+                table.add("request C=1, p50", "us", wait["ours"], wait["asap"], at_most(1.0))
+        samples = {name: [] for name in programs}
+        for _ in range(pairs):
+            for name, counted in samples.items():
+                counted.append(instructions_per_call(
+                    build, programs[name], calls=3000, outstanding=64, name=f"nats-{name}",
+                    keep=profiles, program="bench_nats_client"))
+        better = min(bare, key=lambda name: statistics.median(samples[name]))
+        table.add("instructions C=64", "instructions/call", samples["ours"], samples[better])
+        # A hundred events, then a request that says that they have come.
+        cost = {name: [] for name in programs}
+        for _ in range(2 * pairs + 1):
+            for name in programs:
+                result = measure(name, outstanding=1, mode="events", batch=100)
+                cost[name].append(result["server_cpu_us_per_message"])
+        better = min(bare, key=lambda name: statistics.median(cost[name]))
+        table.add("event", "CPU us/message", cost["ours"], cost[better], at_most(1.15))
+
+
+class NatsBroker:
+    """A nats-server on a free port; use it as a context manager."""
+
+    def __init__(self, folder):
+        self._ports = pathlib.Path(folder)
+
+    def __enter__(self):
+        self._process = subprocess.Popen(
+            ["nats-server", "--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", self._ports],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self._process.poll() is None:
+            for file in self._ports.glob("*.ports"):
+                with contextlib.suppress(json.JSONDecodeError, KeyError, IndexError):
+                    self.port = int(json.loads(file.read_text())["nats"][0].rsplit(":", 1)[1])
+                    return self
+            time.sleep(0.02)
+        self.__exit__()
+        raise RuntimeError("nats-server does not start")
+
+    def __exit__(self, *failure):
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
 def in_process(build, pairs, table, program, budgets):
     """For programs that time ours and the baseline in turn themselves; they print JSON."""
     command = [str(build / program), f"--pairs={max(pairs, 5)}"]
@@ -493,7 +569,7 @@ def main():
         table = Table(name)
         benchmark = globals()[name.replace("-", "_")]
         try:
-            if name in ("grpc-unary", "grpc-stream"):
+            if name in ("grpc-unary", "grpc-stream", "nats"):
                 benchmark(binaries, arguments.pairs, table, arguments.profiles)
             else:
                 benchmark(binaries, arguments.pairs, table)
