@@ -340,7 +340,7 @@ def grpc_stream(build, pairs, table, profiles):
 
 
 def nats(build, pairs, table, profiles):
-    if not (build / "bench_nats_client").exists() or shutil.which("nats-server") is None:
+    if not has_nats(build):
         raise RuntimeError("it needs nats.c and nats-server: apt-get install libnats-dev nats-server")
     with tempfile.TemporaryDirectory() as folder, NatsBroker(folder) as broker:
         port = f"--port={broker.port}"
@@ -383,6 +383,10 @@ def nats(build, pairs, table, profiles):
                 cost[name].append(result["server_cpu_us_per_message"])
         better = min(bare, key=lambda name: statistics.median(cost[name]))
         table.add("event", "CPU us/message", cost["ours"], cost[better], at_most(1.15))
+
+
+def has_nats(build):
+    return (build / "bench_nats_client").exists() and shutil.which("nats-server") is not None
 
 
 class NatsBroker:
@@ -563,7 +567,11 @@ def main():
     binaries = next((folder for folder in places if (folder / "bench_client").exists()), None)
     if binaries is None:
         sys.exit(f"{arguments.build} holds no bench_client: build the target rookery_bench first")
-    for name in NAMES if arguments.name == "all" else [arguments.name]:
+    names = NAMES if arguments.name == "all" else [arguments.name]
+    if arguments.name == "all" and not has_nats(binaries):
+        print("nats: SKIPPED, it needs libnats-dev and nats-server")
+        names = [name for name in names if name != "nats"]
+    for name in names:
         signal.alarm(GIVE_UP_S)
         before = cpu_times()
         table = Table(name)
