@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <google/protobuf/message.h>
-#include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -17,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "rookery/rpc/call_context.h"
+#include "rookery/rpc/json.h"
 #include "rookery/rpc/status.h"
 #include "runtime/abseil_strings.h"
 
@@ -358,13 +358,11 @@ absl::Status EncodePayload(WireCodec codec, const Message& message, std::size_t 
     // Before anything is copied.
     if (size <= limit && size <= INT_MAX) message.AppendToString(out);
   } else {
-    google::protobuf::util::JsonPrintOptions options;
-    options.preserve_proto_field_names = false;
-    const auto printed = google::protobuf::util::MessageToJsonString(message, out, options);
-    if (!printed.ok()) {
-      return absl::InternalError(
-          absl::StrCat("a ", message.GetTypeName(),
-                       " cannot be written as JSON: ", std::string(printed.message())));
+    const absl::Status written = AppendMessageAsJson(message, {}, out);
+    if (absl::IsResourceExhausted(written)) return written;
+    if (!written.ok()) {
+      return absl::InternalError(absl::StrCat("a ", message.GetTypeName(),
+                                              " cannot be written as JSON: ", written.message()));
     }
     size = out->size();
   }
@@ -387,12 +385,10 @@ absl::Status DecodePayload(WireCodec codec, std::string_view bytes, std::size_t 
     }
     return absl::Status(malformed, absl::StrCat("what came is no ", message->GetTypeName()));
   }
-  message->Clear();
-  const auto parsed = google::protobuf::util::JsonStringToMessage(
-      google::protobuf::StringPiece(bytes.data(), bytes.size()), message);
+  const absl::Status parsed = JsonToMessage(bytes, message);
   if (parsed.ok()) return absl::OkStatus();
   return absl::Status(malformed, absl::StrCat("what came is no ", message->GetTypeName(),
-                                              " as JSON: ", std::string(parsed.message())));
+                                              " as JSON: ", parsed.message()));
 }
 
 // ---- events -------------------------------------------------------------------------------------
