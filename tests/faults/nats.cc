@@ -1,0 +1,709 @@
+// Faults over core NATS: calls, streams, cancellation, drain, slow consumers.
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "echo.rookery.h"
+#include "faults.h"
+#include "process.h"
+#include "rookery/app/application.h"
+#include "rookery/module/dynamic_module.h"
+#include "rookery/pipeline/controller_builder.h"
+#include "rookery/rpc/channel.h"
+#include "rookery/runtime/sleep.h"
+#include "rookery/runtime/sync_wait.h"
+#include "rookery/transports/nats.h"
+#include "support/fault_journal.h"
+#include "support/nats_broker.h"
+#include "support/tcp_fault_proxy.h"
+
+namespace rookery::faults {
+namespace {
+
+using rookery::testing::Classify;
+using rookery::testing::EchoClient;
+using rookery::testing::EchoReply;
+using rookery::testing::EchoRequest;
+using rookery::testing::EchoService;
+using rookery::testing::Journal;
+using rookery::testing::JournalEntry;
+using rookery::testing::MonotonicNs;
+using rookery::testing::NatsBroker;
+using rookery::testing::ReadJournal;
+using rookery::testing::RecoveryMs;
+using rookery::testing::TcpFaultProxy;
+using rookery::testing::Verdict;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+using Arguments = std::vector<std::string>;
+
+// What one message of a stream costs beyond its body: see docs/wire.md.
+constexpr std::size_t kFrameCost = 256;
+constexpr std::size_t kWindow = std::size_t{1} << 20;
+
+// ---- roles --------------------------------------------------------------------------------------
+
+struct Served {
+  explicit Served(const std::string& path) : journal(path, Journal::Sync::kKernel) {}
+  // Only the process is killed here, never the machine: what the kernel has is safe.
+  Journal journal;
+  std::atomic<std::uint64_t> events{0};
+  std::atomic<std::uint64_t> produced{0};
+};
+
+// Requests carry their id as text, and their key in `count`.
+class ServingController final : public EchoService {
+ public:
+  explicit ServingController(Served& served) : served_(served) {}
+
+  Task<EchoReply> Say(CallContext& call, const EchoRequest& request) override {
+    const std::uint64_t id = std::strtoull(request.text().c_str(), nullptr, 10);
+    served_.journal.Write('H', id, request.count());
+    if (request.delay_ms() != 0) {
+      const absl::Status slept = co_await AsStatusOr(Pause(request.delay_ms()));
+      // Cancelled.
+      if (!slept.ok()) {
+        served_.journal.Write('C', id);
+        co_return slept;
+      }
+    }
+    if (call.cancelled()) served_.journal.Write('C', id);
+    EchoReply reply;
+    reply.set_text(request.text());
+    co_return reply;
+  }
+  Task<EchoReply> SayAgain(CallContext& call, const EchoRequest& request) override {
+    return Say(call, request);
+  }
+  Stream<EchoReply> Repeat(CallContext&, const EchoRequest& request) override {
+    for (int i = 0; i < request.count(); ++i) {
+      EchoReply reply;
+      reply.set_index(i);
+      reply.set_payload(std::string(static_cast<std::size_t>(request.reply_bytes()), 'x'));
+      ++served_.produced;
+      co_yield std::move(reply);
+    }
+  }
+  Task<EchoReply> Join(CallContext&, Stream<EchoRequest> requests) override {
+    EchoReply reply;
+    for (;;) {
+      std::optional<EchoRequest> request = co_await requests.Next();
+      if (!request) break;
+      reply.set_index(reply.index() + 1);
+    }
+    co_return reply;
+  }
+  Stream<EchoReply> Chat(CallContext&, Stream<EchoRequest> requests) override {
+    for (;;) {
+      std::optional<EchoRequest> request = co_await requests.Next();
+      if (!request) break;
+      EchoReply reply;
+      reply.set_text(request->text());
+      co_yield std::move(reply);
+    }
+  }
+  Task<void> OnSaid(CallContext&, const EchoRequest& request) override {
+    if (request.delay_ms() != 0) co_await Pause(request.delay_ms());
+    ++served_.events;
+  }
+
+ private:
+  static Task<void> Pause(int ms) { co_await Sleep(milliseconds(ms)); }
+  Served& served_;
+};
+
+volatile sig_atomic_t g_terminated = 0;
+
+// SIGTERM ends Obey, and nothing else.
+void HearTermination() {
+  signal(SIGTERM, [](int) { g_terminated = 1; });
+}
+
+// Calls `on_line` for each order, until there are no more or SIGTERM has come.
+void Obey(const std::function<void(const std::string&)>& on_line) {
+  std::string unread;
+  while (g_terminated == 0) {
+    pollfd ready{0, POLLIN, 0};
+    if (poll(&ready, 1, 20) <= 0) continue;
+    char buffer[512];
+    const ssize_t got = read(0, buffer, sizeof buffer);
+    if (got <= 0) return;
+    unread.append(buffer, static_cast<std::size_t>(got));
+    for (std::size_t end = 0; (end = unread.find('\n')) != std::string::npos;) {
+      on_line(unread.substr(0, end));
+      unread.erase(0, end + 1);
+    }
+  }
+}
+
+int ServerRole(const Arguments& arguments) {
+  HearTermination();
+  Served served(Flag(arguments, "journal"));
+  struct ServingModule {};
+  DynamicModule module = DynamicModule::Of<ServingModule>();
+  module.ProvideValue(std::ref(served)).Controller<ServingController>();
+  ApplicationOptions options;
+  options.loop_threads = 1;
+  options.signals = {};
+  options.log.level = LogLevel::kOff;
+  Application app = Application::Create(std::move(module), std::move(options));
+  Nats nats{.url = Flag(arguments, "url")};
+  nats.queue = "faults";
+  nats.max_concurrent_calls = static_cast<std::size_t>(NumberFlag(arguments, "max_calls", 16'384));
+  app.Listen(std::move(nats));
+  app.Start();
+  Say("READY");
+  Obey([&](const std::string& order) {
+    if (order == "stats") {
+      Say("OK " + std::to_string(served.events) + " " +
+          std::to_string(app.Stats().total_rejected()) + " " + std::to_string(served.produced));
+    }
+  });
+  app.Close();
+  return 0;
+}
+
+// Calls Say with ids of its own until it is told to stop: so many at once, each with its deadline.
+int CallerRole(const Arguments& arguments) {
+  HearTermination();
+  Journal journal(Flag(arguments, "journal"), Journal::Sync::kDisk);
+  const long callers = NumberFlag(arguments, "callers", 8);
+  const milliseconds timeout(NumberFlag(arguments, "timeout_ms", 1'500));
+  const int delay = static_cast<int>(NumberFlag(arguments, "delay_ms", 2));
+  EchoClient client(MakeChannel(Nats{.url = Flag(arguments, "url")}));
+  std::atomic<std::uint64_t> next{1};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (long i = 0; i < callers; ++i) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        const std::uint64_t id = next++;
+        EchoRequest request;
+        request.set_text(std::to_string(id));
+        request.set_delay_ms(delay);
+        CallOptions options;
+        options.timeout = timeout;
+        journal.Write('I', id);
+        const absl::StatusOr<EchoReply> reply =
+            SyncWaitStatus(client.Say(request, std::move(options)));
+        // An answer to another question is as good as none.
+        if (reply.ok() && reply->text() == request.text()) {
+          journal.Write('A', id);
+        } else {
+          journal.Write('F', id, static_cast<int>(reply.status().code()));
+          // As a caller with manners does, who would fail a thousand times a second otherwise.
+          std::this_thread::sleep_for(milliseconds(10));
+        }
+      }
+    });
+  }
+  Say("READY");
+  Obey([&](const std::string&) {});
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  Say("DONE");
+  return 0;
+}
+
+// Calls a handler that takes a minute, and gives up after 20 ms.
+int CancellerRole(const Arguments& arguments) {
+  Journal journal(Flag(arguments, "journal"), Journal::Sync::kDisk);
+  EchoClient client(MakeChannel(Nats{.url = Flag(arguments, "url")}));
+  const long calls = NumberFlag(arguments, "calls", 100);
+  std::atomic<long> next{1};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (long id = next++; id <= calls; id = next++) {
+        EchoRequest request;
+        request.set_text(std::to_string(id));
+        request.set_delay_ms(60'000);
+        CancelSource source;
+        CallOptions options;
+        options.cancel = source.token();
+        journal.Write('I', static_cast<std::uint64_t>(id));
+        std::thread canceller([&] {
+          std::this_thread::sleep_for(milliseconds(20));
+          journal.Write('X', static_cast<std::uint64_t>(id));
+          source.Cancel(absl::CancelledError("enough"));
+        });
+        const absl::StatusOr<EchoReply> reply =
+            SyncWaitStatus(client.Say(request, std::move(options)));
+        canceller.join();
+        journal.Write(reply.ok() ? 'A' : 'F', static_cast<std::uint64_t>(id),
+                      static_cast<int>(reply.status().code()));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  Say("DONE");
+  return 0;
+}
+
+// Reads a stream slowly, and writes down each message.
+int ReaderRole(const Arguments& arguments) {
+  Journal journal(Flag(arguments, "journal"), Journal::Sync::kKernel);
+  EchoClient client(MakeChannel(Nats{.url = Flag(arguments, "url")}));
+  Say("READY");
+  auto read = [&]() -> Task<void> {
+    EchoRequest request;
+    request.set_count(static_cast<int>(NumberFlag(arguments, "count", 10'000)));
+    request.set_reply_bytes(static_cast<int>(NumberFlag(arguments, "bytes", 1'000)));
+    Stream<EchoReply> replies = client.Repeat(request);
+    for (std::uint64_t n = 1;; ++n) {
+      std::optional<EchoReply> reply = co_await replies.Next();
+      if (!reply) break;
+      // Ids from 1: 0 would be "handled before anything".
+      journal.Write('H', static_cast<std::uint64_t>(reply->index()) + 1, 1);
+      if (n % 10 == 0) co_await Sleep(milliseconds(1));
+    }
+  };
+  const absl::Status status = SyncWaitStatus(read());
+  Say("DONE " + std::to_string(static_cast<int>(status.code())));
+  return 0;
+}
+
+// Publishes so many events, as fast as it can.
+int PublisherRole(const Arguments& arguments) {
+  const std::shared_ptr<Channel> channel = MakeChannel(Nats{.url = Flag(arguments, "url")});
+  EchoClient client(channel);
+  EchoRequest event;
+  event.set_delay_ms(static_cast<int>(NumberFlag(arguments, "delay_ms", 5)));
+  event.set_payload(std::string(64, 'x'));
+  const long count = NumberFlag(arguments, "count", 20'000);
+  long sent = 0;
+  for (long i = 0; i < count; ++i) {
+    if (SyncWaitStatus(client.OnSaid(event)).ok()) ++sent;
+  }
+  Say("DONE " + std::to_string(sent));
+  // What was handed to the connection must leave before we do.
+  Obey([](const std::string&) {});
+  return 0;
+}
+
+// ---- tests --------------------------------------------------------------------------------------
+
+std::unique_ptr<NatsBroker> StartBroker(const std::string& config = "") {
+  std::unique_ptr<NatsBroker> broker = NatsBroker::Start(config);
+  if (broker == nullptr) {
+    throw std::runtime_error("nats-server cannot be started (apt-get install nats-server)");
+  }
+  return broker;
+}
+
+// Servers that are killed and started again; each life has a journal of its own.
+class Servers final {
+ public:
+  Servers(const Environment& environment, std::string url, Arguments more = {})
+      : folder_(environment.folder), url_(std::move(url)), more_(std::move(more)) {}
+
+  // The number of the server.
+  std::size_t Start() {
+    processes_.push_back(Launch());
+    return processes_.size() - 1;
+  }
+  void Restart(std::size_t index) { processes_[index] = Launch(); }
+  Process& operator[](std::size_t index) { return processes_[index]; }
+  std::size_t size() const { return processes_.size(); }
+
+  std::vector<std::vector<JournalEntry>> Journals() const {
+    std::vector<std::vector<JournalEntry>> all;
+    for (int life = 0; life < lives_; ++life) all.push_back(ReadJournal(PathOf(life)));
+    return all;
+  }
+
+ private:
+  std::string PathOf(int life) const {
+    return folder_ / ("server-" + std::to_string(life) + ".journal");
+  }
+  Process Launch() {
+    Arguments arguments = {"nats-server", "--url=" + url_, "--journal=" + PathOf(lives_++)};
+    arguments.insert(arguments.end(), more_.begin(), more_.end());
+    Process process(arguments);
+    process.Expect("READY");
+    return process;
+  }
+
+  const std::filesystem::path folder_;
+  const std::string url_;
+  const Arguments more_;
+  int lives_ = 0;
+  std::vector<Process> processes_;
+};
+
+void Wait(int ms) { std::this_thread::sleep_for(milliseconds(ms)); }
+
+// Lets a caller finish what it has begun.
+void Finish(Process& caller) {
+  caller.Terminate();
+  caller.Expect("DONE");
+  const int code = caller.Wait();
+  if (code != 0) throw std::runtime_error("a caller ended with " + std::to_string(code));
+}
+
+std::string FailuresOf(const std::vector<JournalEntry>& asked) {
+  std::uint64_t unavailable = 0;
+  std::uint64_t late = 0;
+  std::uint64_t others = 0;
+  for (const JournalEntry& entry : asked) {
+    if (entry.kind != 'F') continue;
+    if (entry.extra == static_cast<int>(absl::StatusCode::kUnavailable)) {
+      ++unavailable;
+    } else if (entry.extra == static_cast<int>(absl::StatusCode::kDeadlineExceeded)) {
+      ++late;
+    } else {
+      ++others;
+    }
+  }
+  return std::to_string(unavailable) + " unavailable, " + std::to_string(late) + " late, " +
+         std::to_string(others) + " otherwise";
+}
+
+// A call is made once: nothing that was answered may be unknown to the servers, nothing may have
+// been done twice or out of thin air, and every call must have ended.
+bool KeepsItsWord(const Verdict& verdict) {
+  return verdict.acked > 0 && verdict.lost == 0 && verdict.duplicates == 0 &&
+         verdict.phantom == 0 && verdict.unfinished == 0;
+}
+
+Row KilledServers(const Environment& environment) {
+  constexpr int kCallers = 16;
+  const auto broker = StartBroker();
+  std::mt19937_64 random(environment.seed);
+  Servers servers(environment, broker->url());
+  for (int i = 0; i < 3; ++i) servers.Start();
+  const std::string path = environment.folder / "caller.journal";
+  Process caller({"nats-caller", "--url=" + broker->url(), "--journal=" + path,
+                  "--callers=" + std::to_string(kCallers)});
+  caller.Expect("READY");
+  Wait(300);
+  std::vector<std::int64_t> faults;
+  int kills = 0;
+  const int rounds = environment.longer ? 40 : 6;
+  for (int round = 0; round < rounds; ++round) {
+    const std::size_t victim = random() % servers.size();
+    faults.push_back(MonotonicNs());
+    if (round % 3 == 2) {
+      servers[victim].Stop();
+      Wait(static_cast<int>(300 + random() % 400));
+      servers[victim].Continue();
+    } else {
+      servers[victim].Kill();
+      ++kills;
+      Wait(static_cast<int>(100 + random() % 300));
+      servers.Restart(victim);
+    }
+    Wait(static_cast<int>(200 + random() % 300));
+  }
+  Finish(caller);
+  const std::vector<JournalEntry> asked = ReadJournal(path);
+  const Verdict verdict = Classify(asked, servers.Journals());
+  Row row = RowOf(verdict);
+  row.recovery_ms = RecoveryMs(asked, faults);
+  // Only what the dead had in hand may fail.
+  const auto most = static_cast<std::uint64_t>(kills * kCallers);
+  row.ok = KeepsItsWord(verdict) && verdict.failed <= most && row.recovery_ms >= 0;
+  row.remark = std::to_string(kills) + " kills, " + FailuresOf(asked) + " (at most " +
+               std::to_string(most) + " in all)";
+  return row;
+}
+
+// All calls fail at once when nobody serves; not at their deadline.
+Row NobodyServes(const Environment& environment) {
+  const auto broker = StartBroker();
+  const std::string path = environment.folder / "caller.journal";
+  Process caller({"nats-caller", "--url=" + broker->url(), "--journal=" + path, "--callers=1",
+                  "--timeout_ms=60000"});
+  caller.Expect("READY");
+  Wait(environment.longer ? 5'000 : 1'000);
+  Servers servers(environment, broker->url());
+  const std::int64_t served = MonotonicNs();
+  servers.Start();
+  Wait(300);
+  Finish(caller);
+  const std::vector<JournalEntry> asked = ReadJournal(path);
+  const Verdict verdict = Classify(asked, servers.Journals());
+  std::vector<double> took;
+  std::int64_t begun = 0;
+  bool all_unavailable = true;
+  for (const JournalEntry& entry : asked) {
+    if (entry.kind == 'I') begun = entry.at_ns;
+    if (entry.kind != 'F') continue;
+    took.push_back(static_cast<double>(entry.at_ns - begun) / 1e6);
+    all_unavailable &= entry.extra == static_cast<int>(absl::StatusCode::kUnavailable);
+  }
+  std::sort(took.begin(), took.end());
+  Row row = RowOf(verdict);
+  row.recovery_ms = RecoveryMs(asked, {served});
+  row.ok = KeepsItsWord(verdict) && !took.empty() && all_unavailable;
+  char text[80];
+  std::snprintf(text, sizeof text, "%zu calls failed, after %.2f ms (median, the journal included)",
+                took.size(), took.empty() ? 0.0 : took[took.size() / 2]);
+  row.remark = text;
+  return row;
+}
+
+// What a network does: resets, silence, slow peers, slices; `corrupt`: changed bytes.
+Row BadNetwork(const Environment& environment, bool corrupt) {
+  const auto broker = StartBroker();
+  TcpFaultProxy proxy(broker->port());
+  const std::string through = "nats://127.0.0.1:" + std::to_string(proxy.port());
+  std::mt19937_64 random(environment.seed);
+  Servers servers(environment, through);
+  servers.Start();
+  const std::string path = environment.folder / "caller.journal";
+  Process caller(
+      {"nats-caller", "--url=" + through, "--journal=" + path, "--callers=8", "--timeout_ms=1000"});
+  caller.Expect("READY");
+  Wait(200);
+  std::vector<std::int64_t> faults;
+  const int rounds = environment.longer ? 60 : 12;
+  for (int round = 0; round < rounds; ++round) {
+    const auto direction = random() % 2 == 0 ? TcpFaultProxy::kToServer : TcpFaultProxy::kToClient;
+    switch (corrupt ? 5 : round % 5) {
+      case 0:
+        proxy.Reset();
+        break;
+      case 1:
+        proxy.Set(direction, {.delay = milliseconds(40)});
+        break;
+      case 2:
+        proxy.Set(direction, {.drop = true});
+        break;
+      case 3:
+        proxy.Set(direction, {.stop_reading = true});
+        break;
+      case 4:
+        proxy.Set(direction, {.slice = 1 + random() % 9});
+        break;
+      default:
+        proxy.Set(direction, {.corrupt_every = 2'000 + random() % 1'000});
+    }
+    Wait(static_cast<int>(200 + random() % 200));
+    proxy.Heal();
+    // Bytes that are missing in the middle, or changed, leave a connection that makes no sense any
+    // more; the NATS server or nats.c ends it as soon as it notices, which we do not wait for.
+    proxy.Reset();
+    faults.push_back(MonotonicNs());
+    Wait(static_cast<int>(400 + random() % 200));
+  }
+  Finish(caller);
+  const std::vector<JournalEntry> asked = ReadJournal(path);
+  const Verdict verdict = Classify(asked, servers.Journals());
+  Row row = RowOf(verdict);
+  row.recovery_ms = RecoveryMs(asked, faults);
+  // A byte that is changed within a request may make another request of it: NATS has no checksums,
+  // and so phantoms are possible then. All else holds.
+  row.ok = (corrupt || KeepsItsWord(verdict)) && verdict.acked > 0 && verdict.unfinished == 0 &&
+           row.recovery_ms >= 0 && !servers[0].Ask("stats").empty();
+  row.remark = std::to_string(rounds) + " faults, " + FailuresOf(asked) + ", " +
+               std::to_string(proxy.accepted()) + " connections";
+  return row;
+}
+
+// A handler that cannot keep up: what is refused is counted, nothing vanishes, memory is bounded.
+Row SlowConsumer(const Environment& environment) {
+  constexpr std::uint64_t kMostKib = 200 << 10;
+  const auto broker = StartBroker();
+  Servers servers(environment, broker->url(), {"--max_calls=200"});
+  servers.Start();
+  const long count = environment.longer ? 400'000 : 40'000;
+  Process publisher({"nats-publisher", "--url=" + broker->url(), "--count=" + std::to_string(count),
+                     "--delay_ms=20"});
+  const std::uint64_t sent =
+      std::strtoull(publisher.Expect("DONE", std::chrono::seconds(240)).c_str(), nullptr, 10);
+  std::uint64_t handled = 0;
+  std::uint64_t rejected = 0;
+  for (int i = 0; i < 600; ++i) {
+    const std::string stats = servers[0].Ask("stats");
+    std::sscanf(stats.c_str(), "%" SCNu64 " %" SCNu64, &handled, &rejected);
+    if (handled + rejected >= sent) break;
+    Wait(50);
+  }
+  Row row;
+  row.acked = sent;
+  row.lost = sent > handled + rejected ? sent - handled - rejected : 0;
+  row.phantom = handled + rejected > sent ? handled + rejected - sent : 0;
+  const std::uint64_t peak = servers[0].peak_kib();
+  row.ok = sent == static_cast<std::uint64_t>(count) && row.lost == 0 && row.phantom == 0 &&
+           handled > 0 && rejected > 0 && peak < kMostKib;
+  row.remark = std::to_string(handled) + " handled, " + std::to_string(rejected) +
+               " refused and counted, peak " + std::to_string(peak >> 10) + " MiB";
+  return row;
+}
+
+Row Cancellation(const Environment& environment) {
+  const auto broker = StartBroker();
+  Servers servers(environment, broker->url());
+  servers.Start();
+  const int calls = environment.longer ? 2'000 : 200;
+  const std::string path = environment.folder / "canceller.journal";
+  Process canceller({"nats-canceller", "--url=" + broker->url(), "--journal=" + path,
+                     "--calls=" + std::to_string(calls)});
+  canceller.Expect("DONE", std::chrono::seconds(240));
+  canceller.Wait();
+  std::vector<double> latencies;
+  std::uint64_t never = 0;
+  std::vector<JournalEntry> asked;
+  // The last cancellation may still be on its way.
+  for (int attempt = 0; attempt < 200; ++attempt) {
+    Wait(20);
+    asked = ReadJournal(path);
+    std::vector<std::int64_t> asked_to_stop(static_cast<std::size_t>(calls) + 1);
+    std::vector<std::int64_t> stopped(static_cast<std::size_t>(calls) + 1);
+    std::vector<bool> started(static_cast<std::size_t>(calls) + 1);
+    for (const JournalEntry& entry : asked) {
+      if (entry.kind == 'X') asked_to_stop[entry.id] = entry.at_ns;
+    }
+    for (const auto& journal : servers.Journals()) {
+      for (const JournalEntry& entry : journal) {
+        if (entry.kind == 'H') started[entry.id] = true;
+        if (entry.kind == 'C') stopped[entry.id] = entry.at_ns;
+      }
+    }
+    latencies.clear();
+    never = 0;
+    for (std::size_t id = 1; id < started.size(); ++id) {
+      if (!started[id]) continue;
+      if (stopped[id] == 0) {
+        ++never;
+      } else {
+        latencies.push_back(static_cast<double>(stopped[id] - asked_to_stop[id]) / 1e6);
+      }
+    }
+    if (never == 0) break;
+  }
+  const Verdict verdict = Classify(asked, servers.Journals());
+  Row row = RowOf(verdict);
+  row.lost = never;
+  std::sort(latencies.begin(), latencies.end());
+  row.recovery_ms = latencies.empty() ? 0 : latencies[latencies.size() * 99 / 100];
+  const bool all_cancelled = std::all_of(asked.begin(), asked.end(), [](const JournalEntry& e) {
+    return e.kind != 'F' || e.extra == static_cast<int>(absl::StatusCode::kCancelled);
+  });
+  row.ok = never == 0 && !latencies.empty() && verdict.acked == 0 && verdict.duplicates == 0 &&
+           verdict.phantom == 0 && verdict.unfinished == 0 && all_cancelled;
+  row.remark = std::to_string(latencies.size()) + " handlers stopped, none left running; " +
+               "recovery_ms is the p99 from giving up to the handler's end";
+  return row;
+}
+
+Row SlowReader(const Environment& environment) {
+  const int count = environment.longer ? 100'000 : 10'000;
+  constexpr std::size_t kBytes = 1'000;
+  constexpr std::uint64_t kMostKib = 200 << 10;
+  const auto broker = StartBroker();
+  Servers servers(environment, broker->url());
+  servers.Start();
+  const std::string path = environment.folder / "reader.journal";
+  Process reader({"nats-reader", "--url=" + broker->url(), "--journal=" + path,
+                  "--count=" + std::to_string(count), "--bytes=" + std::to_string(kBytes)});
+  reader.Expect("READY");
+  std::uint64_t most = 0;
+  const int stops = environment.longer ? 10 : 3;
+  for (int i = 0; i < stops; ++i) {
+    Wait(250);
+    reader.Stop();
+    Wait(600);
+    // Stopped: what it has read stands still, and so must what is produced, but for the credit.
+    const std::uint64_t read = ReadJournal(path).size();
+    std::uint64_t produced = 0;
+    std::sscanf(servers[0].Ask("stats").c_str(), "%*u %*u %" SCNu64, &produced);
+    most = std::max(most, produced - std::min(read, produced));
+    reader.Continue();
+  }
+  const std::string status = reader.Expect("DONE", std::chrono::seconds(240));
+  const std::vector<JournalEntry> read = ReadJournal(path);
+  // What was meant: each once, in order.
+  std::vector<JournalEntry> asked;
+  for (int i = 1; i <= count; ++i) {
+    asked.push_back({'I', static_cast<std::uint64_t>(i), 0, 1});
+    asked.push_back({'A', static_cast<std::uint64_t>(i), 0, 0});
+  }
+  const Verdict verdict = Classify(asked, {read});
+  Row row = RowOf(verdict);
+  // The last may exceed the credit, one is in the writer's hands, and one in the reader's.
+  const std::uint64_t allowed = kWindow / (kBytes + kFrameCost) + 3;
+  const std::uint64_t peak = std::max(servers[0].peak_kib(), reader.peak_kib());
+  row.ok = status == "0" && verdict.lost == 0 && verdict.duplicates == 0 &&
+           verdict.reordered == 0 && verdict.phantom == 0 && most <= allowed && peak < kMostKib;
+  row.remark = "at most " + std::to_string(most) +
+               " messages ahead of a stopped reader (credit: " + std::to_string(allowed) +
+               "), peak " + std::to_string(peak >> 10) + " MiB";
+  return row;
+}
+
+Row Drain(const Environment& environment) {
+  const auto broker = StartBroker();
+  Servers servers(environment, broker->url());
+  servers.Start();
+  servers.Start();
+  const std::string path = environment.folder / "caller.journal";
+  Process caller({"nats-caller", "--url=" + broker->url(), "--journal=" + path, "--callers=8",
+                  "--delay_ms=10", "--timeout_ms=20000"});
+  caller.Expect("READY");
+  Wait(200);
+  const int rounds = environment.longer ? 50 : 12;
+  std::vector<std::int64_t> faults;
+  int unclean = 0;
+  for (int round = 0; round < rounds; ++round) {
+    const auto victim = static_cast<std::size_t>(round % 2);
+    faults.push_back(MonotonicNs());
+    servers[victim].Terminate();
+    if (servers[victim].Wait() != 0) ++unclean;
+    servers.Restart(victim);
+    Wait(60);
+  }
+  Finish(caller);
+  const std::vector<JournalEntry> asked = ReadJournal(path);
+  const Verdict verdict = Classify(asked, servers.Journals());
+  Row row = RowOf(verdict);
+  row.recovery_ms = RecoveryMs(asked, faults);
+  row.ok = KeepsItsWord(verdict) && verdict.failed == 0 && unclean == 0;
+  row.remark = std::to_string(rounds) + " SIGTERMs, " + std::to_string(verdict.failed) +
+               " calls failed, " + std::to_string(unclean) + " unclean exits";
+  return row;
+}
+
+}  // namespace
+
+std::vector<FaultTest> NatsTests() {
+  return {
+      {"N-06", "calls while servers are killed and stopped", KilledServers},
+      {"N-06-none", "calls that nobody serves fail at once", NobodyServes},
+      {"N-06-net", "calls over a bad network all end",
+       [](const Environment& environment) { return BadNetwork(environment, false); }},
+      {"N-08", "events faster than their handler", SlowConsumer},
+      {"N-09", "cancellation reaches the handler", Cancellation},
+      {"N-10", "a stream with a slow reader that stops", SlowReader},
+      {"N-11", "drain at SIGTERM", Drain},
+  };
+}
+
+std::vector<Role> NatsRoles() {
+  return {
+      {"nats-server", ServerRole},       {"nats-caller", CallerRole},
+      {"nats-canceller", CancellerRole}, {"nats-reader", ReaderRole},
+      {"nats-publisher", PublisherRole},
+  };
+}
+
+}  // namespace rookery::faults
