@@ -61,6 +61,12 @@ class NatsBroker final {
     kill(process_, SIGKILL);
     waitpid(std::exchange(process_, -1), nullptr, 0);
   }
+  // Other lines in place of those it was started with, while it runs.
+  void Reconfigure(const std::string& config) {
+    std::ofstream(folder_ / "nats.conf") << "listen: \"127.0.0.1:" << port_ << "\"\n"
+                                         << config << "\n";
+    kill(process_, SIGHUP);
+  }
   // Neither reads nor writes, until it continues.
   void Pause() { kill(process_, SIGSTOP); }
   void Continue() { kill(process_, SIGCONT); }

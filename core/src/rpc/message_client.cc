@@ -37,6 +37,8 @@ class WaitingCall {
   // Each is called once at most, by whoever took the call out of the table; any thread.
   virtual void OnReply(InboundMessage message) noexcept = 0;
   virtual void OnFailure(absl::Status status, bool unreached) noexcept = 0;
+  // While it is in the table.
+  [[nodiscard]] virtual const MethodDescriptor& method() const noexcept = 0;
 
  protected:
   ~WaitingCall() = default;
@@ -74,7 +76,11 @@ class MessageClientCore final : public std::enable_shared_from_this<MessageClien
 
   void OnFrame(std::uint64_t id, InboundMessage message);
   void OnUnreachable(std::uint64_t id);
+  // Those that `chosen(const Slot&)` says; with the mutex held.
+  template <class Chosen>
+  void FailIf(const absl::Status& status, Chosen chosen);
   void FailAll(const absl::Status& status);
+  void FailAt(std::string_view address, const absl::Status& status);
   void Fail(std::uint64_t id, absl::Status status, bool unreached);
 
   void SendFrame(std::string_view to, const WireFrame& frame, std::string_view reply_to) {
@@ -205,6 +211,9 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall> {
       core_->WatchFor(id_, deadline_, MessageClientCore::Watch::kDeadline);
     }
   }
+
+  // Where the call went. Once it is in the table.
+  [[nodiscard]] const std::string& address() const noexcept { return address_; }
 
   // Sends the opening message; with the one request of a server stream.
   void SendOpen(std::string body) {
@@ -685,6 +694,8 @@ class UnaryAttempt final : public LeafAwaiter, private WaitingCall {
 
   bool await_ready() const noexcept { return false; }
 
+  const MethodDescriptor& method() const noexcept override { return *call_.method; }
+
   bool await_suspend(std::coroutine_handle<> handle) {
     status_ = core_.Ready();
     if (!status_.ok()) {
@@ -997,13 +1008,14 @@ void MessageClientCore::Fail(std::uint64_t id, absl::Status status, bool unreach
   unary->OnFailure(std::move(status), unreached);
 }
 
-void MessageClientCore::FailAll(const absl::Status& status) {
+template <class Chosen>
+void MessageClientCore::FailIf(const absl::Status& status, Chosen chosen) {
   std::vector<WaitingCall*> calls;
   std::vector<std::shared_ptr<StreamCall>> streams;
   {
     const std::scoped_lock lock(mutex_);
     for (Slot& slot : slots_) {
-      if (!slot.used()) continue;
+      if (!slot.used() || !chosen(slot)) continue;
       if (slot.stream != nullptr) {
         streams.push_back(slot.stream);
       } else {
@@ -1014,6 +1026,18 @@ void MessageClientCore::FailAll(const absl::Status& status) {
   }
   for (WaitingCall* const call : calls) call->OnFailure(status, false);
   for (const auto& stream : streams) stream->End(status);
+}
+
+void MessageClientCore::FailAll(const absl::Status& status) {
+  FailIf(status, [](const Slot&) { return true; });
+}
+
+void MessageClientCore::FailAt(std::string_view address, const absl::Status& status) {
+  FailIf(status, [this, address](const Slot& slot) {
+    if (slot.stream != nullptr) return slot.stream->address() == address;
+    const absl::StatusOr<std::string> its = link->AddressOfMethod(slot.unary->method());
+    return its.ok() && *its == address;
+  });
 }
 
 absl::Status MessageClientCore::SendEvent(OutgoingCall& call, const Message& event) {
@@ -1099,6 +1123,9 @@ void MessageClient::OnFrame(std::uint64_t id, InboundMessage message) {
 }
 void MessageClient::OnUnreachable(std::uint64_t id) { core_->OnUnreachable(id); }
 void MessageClient::FailAll(const absl::Status& status) { core_->FailAll(status); }
+void MessageClient::FailAt(std::string_view address, const absl::Status& status) {
+  core_->FailAt(address, status);
+}
 
 std::size_t MessageClient::in_flight() const { return core_->in_flight(); }
 std::uint64_t MessageClient::late_replies() const noexcept {
@@ -1118,6 +1145,9 @@ void MessageClient::Inbox::OnUnreachable(std::uint64_t id) const {
 }
 void MessageClient::Inbox::FailAll(const absl::Status& status) const {
   if (const auto core = core_.lock()) core->FailAll(status);
+}
+void MessageClient::Inbox::FailAt(std::string_view address, const absl::Status& status) const {
+  if (const auto core = core_.lock()) core->FailAt(address, status);
 }
 
 }  // namespace rookery

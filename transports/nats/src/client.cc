@@ -1,6 +1,7 @@
 // The client side: one connection, one inbox for all replies.
 #include <nats/nats.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -87,7 +88,21 @@ class Link final : public MessageClientLink {
   std::string CancelAddressOf(const MethodDescriptor& method) const override {
     return CancelSubject(options_, GroupOf(method));
   }
-  absl::Status Ready() const override { return connection_->Ready(); }
+  absl::Status Ready() const override {
+    absl::Status status = connection_->Ready();
+    if (status.ok() && deaf_.load(std::memory_order_acquire)) [[unlikely]] {
+      const std::scoped_lock lock(mutex_);
+      return why_deaf_;
+    }
+    return status;
+  }
+  // The NATS server does not let us listen for replies.
+  void SetDeaf(const absl::Status& why) {
+    const std::scoped_lock lock(mutex_);
+    why_deaf_ = why;
+    deaf_.store(true, std::memory_order_release);
+  }
+  void SetHearing() noexcept { deaf_.store(false, std::memory_order_release); }
 
   // Listens for replies.
   absl::Status Subscribe(MessageClient::Inbox inbox) {
@@ -134,6 +149,9 @@ class Link final : public MessageClientLink {
   std::shared_ptr<Connection> connection_;
   const std::string inbox_;
   SubscriptionPtr subscription_;
+  std::atomic<bool> deaf_{false};
+  mutable std::mutex mutex_;
+  absl::Status why_deaf_;  // guarded by mutex_
 };
 
 class NatsChannel final : public Channel {
@@ -186,7 +204,8 @@ std::shared_ptr<Channel> MakeChannel(const Nats& options) {
   // The connection may be lost before there is a client to tell.
   struct Receiver {
     std::mutex mutex;
-    MessageClient::Inbox inbox;  // guarded by mutex
+    MessageClient::Inbox inbox;              // guarded by mutex
+    std::weak_ptr<nats_adapter::Link> link;  // the same
   };
   auto receiver = std::make_shared<Receiver>();
   Connection::Events events;
@@ -198,6 +217,26 @@ std::shared_ptr<Channel> MakeChannel(const Nats& options) {
     }
     inbox.FailAll(absl::UnavailableError(
         absl::StrCat("the connection to NATS at ", url, " was lost while the call ran")));
+  };
+  // Permissions may have come with the new connection.
+  events.on_reconnected = [receiver] {
+    const std::scoped_lock lock(receiver->mutex);
+    if (const auto link = receiver->link.lock()) link->SetHearing();
+  };
+  events.on_refused = [receiver](bool publish, const std::string& subject,
+                                 const absl::Status& why) {
+    MessageClient::Inbox inbox;
+    {
+      const std::scoped_lock lock(receiver->mutex);
+      inbox = receiver->inbox;
+      const auto link = receiver->link.lock();
+      if (!publish && link != nullptr) link->SetDeaf(why);
+    }
+    if (publish) {
+      inbox.FailAt(subject, why);
+    } else {
+      inbox.FailAll(why);
+    }
   };
   auto connection =
       Connection::Open(options, (*loops)[0], /*background=*/true, std::move(events), loops);
@@ -217,6 +256,7 @@ std::shared_ptr<Channel> MakeChannel(const Nats& options) {
   {
     const std::scoped_lock lock(receiver->mutex);
     receiver->inbox = channel->client().inbox();
+    receiver->link = link;
   }
   if (absl::Status subscribed = link->Subscribe(channel->client().inbox()); !subscribed.ok()) {
     throw RpcException(std::move(subscribed));

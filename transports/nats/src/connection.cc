@@ -81,6 +81,28 @@ void CopyHeaders(natsMsg* raw, InboundMessage* inbound) {
   std::free(keys);
 }
 
+// What the NATS server said of a permission: 'Permissions Violation for Publish to "a.b"'.
+struct Refused {
+  bool publish = false;
+  std::string subject;
+};
+std::optional<Refused> ReadRefusal(const char* text) {
+  const std::string said = absl::AsciiStrToLower(text == nullptr ? "" : text);
+  const std::size_t begin = said.find('"');
+  const std::size_t end = begin == std::string::npos ? begin : said.find('"', begin + 1);
+  const bool publish = said.find("publish to") != std::string::npos;
+  if (end == std::string::npos || (!publish && said.find("subscription to") == std::string::npos)) {
+    return std::nullopt;
+  }
+  return Refused{publish, std::string(text + begin + 1, end - begin - 1)};
+}
+absl::Status NotPermitted(const Refused& refused, const std::string& url) {
+  return absl::PermissionDeniedError(
+      absl::StrCat("NATS at ", url, " does not let this account ",
+                   refused.publish ? "publish to \"" : "subscribe to \"", refused.subject,
+                   "\": give it that permission, or another account"));
+}
+
 }  // namespace
 
 InboundMessage ToInbound(MessagePtr message, bool* nobody) {
@@ -234,6 +256,13 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const Nats& options
         natsConnection_GetLastError(nats, &text);
         const char* const subject =
             subscription == nullptr ? nullptr : natsSubscription_GetSubject(subscription);
+        if (const std::optional<Refused> refused =
+                status == NATS_NOT_PERMITTED ? ReadRefusal(text) : std::nullopt) {
+          const absl::Status why = NotPermitted(*refused, me->public_url_);
+          Log().Error("the NATS server refuses", {{"why", why.message()}});
+          me->events_.on_refused(refused->publish, refused->subject, why);
+          return;
+        }
         Log().Error("the NATS server or its library reports an error",
                     {{"url", me->public_url_},
                      {"error", natsStatus_GetText(status)},
@@ -446,6 +475,16 @@ ConnectionState Connection::state() const noexcept {
     default:
       return ConnectionState::kTransientFailure;
   }
+}
+
+absl::Status Connection::Refusal() const {
+  const char* text = nullptr;
+  if (natsConnection_GetLastError(connection_, &text) != NATS_NOT_PERMITTED) {
+    return absl::OkStatus();
+  }
+  const std::optional<Refused> refused = ReadRefusal(text);
+  if (!refused || refused->publish) return absl::OkStatus();
+  return NotPermitted(*refused, public_url_);
 }
 
 absl::Status Connection::WhyClosed() const {

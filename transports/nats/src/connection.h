@@ -43,6 +43,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     // On any thread.
     std::function<void()> on_disconnected = [] {};
     std::function<void()> on_reconnected = [] {};
+    // On any thread: the NATS server lets us not publish to a subject (or else subscribe to it).
+    std::function<void(bool publish, const std::string& subject, const absl::Status& why)>
+        on_refused = [](bool, const std::string&, const absl::Status&) {};
   };
 
   // Connects; blocks for connect_timeout at most. `background`: if that fails, goes on trying, and
@@ -68,6 +71,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] ConnectionState state() const noexcept;
   // OK, or UNAVAILABLE with where and why.
   [[nodiscard]] absl::Status Ready() const;
+  // After a Flush: PERMISSION_DENIED if the NATS server has refused a subscription, and which.
+  [[nodiscard]] absl::Status Refusal() const;
   // Why nobody reconnects any more; OK if that is not so. UNAUTHENTICATED, say.
   [[nodiscard]] absl::Status WhyClosed() const;
   [[nodiscard]] natsConnection* get() noexcept { return connection_.load(); }

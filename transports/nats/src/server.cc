@@ -98,6 +98,15 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       events.on_disconnected = [worker = weak_from_this()] {
         if (const auto self = worker.lock()) self->OnDisconnected();
       };
+      events.on_refused = [worker = weak_from_this()](bool, const std::string& subject,
+                                                      const absl::Status& why) {
+        // The handlers live as long as the worker.
+        if (const auto self = worker.lock()) {
+          if (const HandlerRegistry* const handlers = self->handlers_.load()) {
+            handlers->CountRejected("nats", subject, why);
+          }
+        }
+      };
       auto opened = Connection::Open(options_, loop_, /*background=*/false, std::move(events));
       if (opened.ok()) {
         connection_ = *std::move(opened);
@@ -133,7 +142,10 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     return status;
   }
   // The NATS server knows of all subscriptions.
-  absl::Status Confirm() { return connection_->Flush(kConfirm); }
+  absl::Status Confirm() {
+    absl::Status status = connection_->Flush(kConfirm);
+    return status.ok() ? connection_->Refusal() : status;
+  }
 
   [[nodiscard]] std::string url() const { return connection_->url(); }
   [[nodiscard]] std::size_t in_flight() const noexcept {
@@ -179,6 +191,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       done->set_value();
     });
     done->get_future().wait();
+    handlers_.store(nullptr);
     connection_->Close();
     // The loop may be gone soon, and events would be posted to it.
     connection_->AwaitSilence(kUnwind);
@@ -204,6 +217,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   };
 
   absl::Status SubscribeHere(const HandlerRegistry& registry, std::function<void()> on_idle) {
+    handlers_.store(&registry);
     routes_ = std::make_unique<Routes>(options_, registry);
     MessageServer::Options engine;
     engine.transport = "nats";
@@ -368,6 +382,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   const Nats options_;
   Loop& loop_;
+  std::atomic<const HandlerRegistry*> handlers_{nullptr};
   std::unique_ptr<Routes> routes_;
   std::shared_ptr<Connection> connection_;
   std::string inbox_;

@@ -83,17 +83,21 @@ class MessageClient final {
   void OnUnreachable(std::uint64_t id);
   // All calls in flight fail: the connection is gone. Any thread.
   void FailAll(const absl::Status& status);
+  // Those whose requests go to `address`: the carrier refuses them, and cannot say which. Any
+  // thread.
+  void FailAt(std::string_view address, const absl::Status& status);
 
   [[nodiscard]] std::size_t in_flight() const;
   // Replies that came when their call was over.
   [[nodiscard]] std::uint64_t late_replies() const noexcept;
 
-  // The same three for callbacks that may come after the client has gone; the loop is still there.
+  // The same for callbacks that may come after the client has gone; the loop is still there.
   class Inbox final {
    public:
     void OnFrame(std::uint64_t id, InboundMessage message) const;
     void OnUnreachable(std::uint64_t id) const;
     void FailAll(const absl::Status& status) const;
+    void FailAt(std::string_view address, const absl::Status& status) const;
 
    private:
     friend class MessageClient;
