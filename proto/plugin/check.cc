@@ -134,6 +134,8 @@ class Checker final {
       }
     }
 
+    if (is_event) Worker(method, options.GetExtension(event), event_path);
+
     std::string value;
     if (is_event) {
       value = options.GetExtension(event).pattern();
@@ -161,6 +163,47 @@ class Checker final {
     if (options.HasExtension(auth)) {
       Auth(options.GetExtension(auth), "rookery.auth", method->full_name(), method->file(),
            MethodOption(method, auth.number()));
+    }
+  }
+
+  // What workers read.
+  void Worker(const pb::MethodDescriptor* method, const EventOptions& options, const Path& path) {
+    const pb::Descriptor* in = method->input_type();
+    const std::string& key = options.key();
+    for (std::size_t begin = 0; !key.empty() && begin <= key.size();) {
+      const std::size_t end = std::min(key.find('.', begin), key.size());
+      const pb::FieldDescriptor* const field =
+          in == nullptr ? nullptr : in->FindFieldByName(key.substr(begin, end - begin));
+      if (field == nullptr || field->is_repeated()) {
+        Fault(method->file(), path,
+              method->full_name() + " has the key \"" + key + "\", and " +
+                  method->input_type()->full_name() +
+                  " has no such single field; name one, as in \"order.customer_id\"");
+        return;
+      }
+      in = field->message_type();
+      begin = end + 1;
+    }
+    if (!key.empty() && in != nullptr) {
+      Fault(method->file(), path,
+            method->full_name() + " has the key \"" + key +
+                "\", which is a message; name a field of it");
+    }
+    const RetryOptions& retry = options.retry();
+    if (retry.max_attempts() < 0) {
+      Fault(method->file(), path,
+            method->full_name() + " has max_attempts below 0; 1 is: never again");
+    }
+    if (retry.backoff_multiplier() != 0 && !(retry.backoff_multiplier() >= 1)) {
+      Fault(method->file(), path,
+            method->full_name() + " has a backoff_multiplier below 1; pauses only grow");
+    }
+    if (retry.has_jitter() && !(retry.jitter() >= 0 && retry.jitter() <= 1)) {
+      Fault(method->file(), path, method->full_name() + " has a jitter that is not from 0 to 1");
+    }
+    if (retry.initial_backoff().seconds() < 0 || retry.initial_backoff().nanos() < 0 ||
+        retry.max_backoff().seconds() < 0 || retry.max_backoff().nanos() < 0) {
+      Fault(method->file(), path, method->full_name() + " has a backoff below 0");
     }
   }
 

@@ -458,6 +458,10 @@ absl::Status ApplicationImpl::AddTransport(std::unique_ptr<ServerTransport> tran
     return failed;
   }
   started_ = transports_.size();
+  {
+    const std::scoped_lock lock(running_mutex_);
+    running_.push_back(&added);
+  }
   log_.Info("listening", {{"on", added.name()}, {"endpoint", added.endpoint()}});
   return absl::OkStatus();
 }
@@ -482,6 +486,10 @@ absl::Status ApplicationImpl::Start() {
       return failed;
     }
     ++started_;
+    {
+      const std::scoped_lock lock(running_mutex_);
+      running_.push_back(transport.get());
+    }
     log_.Info("listening", {{"on", transport->name()}, {"endpoint", transport->endpoint()}});
   }
   {
@@ -602,7 +610,26 @@ void ApplicationImpl::Shutdown(ShutdownSignal signal) noexcept {
   log_.Flush();
 }
 
+bool ApplicationImpl::ready() const noexcept {
+  if (!ready_.load(std::memory_order_acquire)) return false;
+  const std::scoped_lock lock(running_mutex_);
+  return std::all_of(running_.begin(), running_.end(), [](const ServerTransport* transport) {
+    return transport->CheckHealth().ok();
+  });
+}
+
+StatsSnapshot ApplicationImpl::Stats() const {
+  StatsSnapshot stats = stats_->Snapshot();
+  const std::scoped_lock lock(running_mutex_);
+  for (const ServerTransport* const transport : running_) transport->AddStats(&stats);
+  return stats;
+}
+
 void ApplicationImpl::StopTransports() noexcept {
+  {
+    const std::scoped_lock lock(running_mutex_);
+    running_.clear();
+  }
   for (std::size_t i = started_; i-- > 0;) transports_[i]->Stop();
   if (started_ > 0) log_.Info("shutting down: listeners closed");
 }

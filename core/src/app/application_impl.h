@@ -62,15 +62,14 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] std::shared_ptr<Channel> OpenLocal();
   [[nodiscard]] std::vector<std::string> Endpoints() const;
   [[nodiscard]] ApplicationGraph Graph();
-  [[nodiscard]] StatsSnapshot Stats() const { return stats_->Snapshot(); }
+  [[nodiscard]] StatsSnapshot Stats() const;
   [[nodiscard]] const Logger& log() const noexcept { return log_; }
 
   // TransportHost
   [[nodiscard]] const HandlerRegistry& handlers() const override;
   [[nodiscard]] LoopPool& loops() override { return *SharedLoops(); }
-  [[nodiscard]] bool ready() const noexcept override {
-    return ready_.load(std::memory_order_acquire);
-  }
+  // Started, not shutting down, and every listener gets on with its work.
+  [[nodiscard]] bool ready() const noexcept override;
 
   // ModuleHost
   [[nodiscard]] absl::StatusOr<std::shared_ptr<void>> GetInstance(Module module, const Token& token,
@@ -179,7 +178,10 @@ class ApplicationImpl final : public TransportHost,
   std::shared_ptr<LocalEndpoint> local_;  // what Client<X>() calls
 
   std::vector<std::unique_ptr<ServerTransport>> transports_;
-  std::size_t started_ = 0;   // how many of them
+  // Those that are started and not closed, for other threads to ask.
+  mutable std::mutex running_mutex_;
+  std::vector<const ServerTransport*> running_;  // guarded by running_mutex_
+  std::size_t started_ = 0;                      // how many of them
   std::vector<bool> hooked_;  // by node: OnModuleInit succeeded, so the shutdown hooks are due
   std::atomic<bool> ready_{false};
   bool abandoned_ = false;  // a task that may still touch the instances ignored its deadline

@@ -235,7 +235,8 @@ CompiledHandler::CompiledHandler(HandlerPlan plan)
       interceptor_count_(plan_.interceptors.size()),
       direct_(plan_.guards.empty() && plan_.interceptors.empty() && plan_.pipes.empty() &&
               plan_.filters.empty()),
-      streams_(HasRequestStream(descriptor().kind) || HasResponseStream(descriptor().kind)),
+      streams_(HasRequestStream(descriptor().kind) || HasResponseStream(descriptor().kind) ||
+               descriptor().batch),
       guards_at_once_(std::all_of(plan_.guards.begin(), plan_.guards.end(),
                                   [](const auto& guard) {
                                     return guard.function.yes_or_no != nullptr ||

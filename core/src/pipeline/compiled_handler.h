@@ -51,6 +51,13 @@ class CompiledHandler final : public Handler {
   void CallStarted(CallContext& call) const noexcept override;
   void CallEnded(CallContext& call, absl::StatusCode code) const noexcept override;
 
+  [[nodiscard]] const MetadataTarget* method_metadata() const noexcept override {
+    return plan_.method;
+  }
+  [[nodiscard]] const MetadataTarget* controller_metadata() const noexcept override {
+    return &plan_.method->controller();
+  }
+
   [[nodiscard]] const MethodInfo& method() const noexcept { return *plan_.method; }
 
  private:
@@ -105,6 +112,14 @@ class EventGroup final : public Handler {
                                                       Response& response) const override;
   void CallStarted(CallContext& call) const noexcept override;
   void CallEnded(CallContext& call, absl::StatusCode code) const noexcept override;
+  // The first one's: a worker delivers the event to all of them by one policy.
+  [[nodiscard]] const MetadataTarget* method_metadata() const noexcept override {
+    return handlers_.front()->method_metadata();
+  }
+  [[nodiscard]] const MetadataTarget* controller_metadata() const noexcept override {
+    return handlers_.front()->controller_metadata();
+  }
+  [[nodiscard]] bool takes_batches() const noexcept override { return false; }
 
  private:
   std::vector<const Handler*> handlers_;

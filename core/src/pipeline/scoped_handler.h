@@ -45,6 +45,12 @@ class ScopedHandler final : public Handler {
                                                       Response& response) const override;
   void CallStarted(CallContext& call) const noexcept override;
   void CallEnded(CallContext& call, absl::StatusCode code) const noexcept override;
+  [[nodiscard]] const MetadataTarget* method_metadata() const noexcept override {
+    return plan_.plan.method;
+  }
+  [[nodiscard]] const MetadataTarget* controller_metadata() const noexcept override {
+    return &plan_.plan.method->controller();
+  }
 
  private:
   struct Filled;

@@ -5,6 +5,7 @@
 #include <google/protobuf/descriptor.h>
 
 #include "rookery/rpc/generated.h"
+#include "rookery/rpc/worker.h"
 
 namespace rookery::internal {
 
@@ -71,6 +72,11 @@ Task<Response> FailedResponse(std::exception_ptr error) {
   if (error == nullptr) co_return absl::InternalError("a handler failed without an error");
   co_await FailRequest(std::move(error));
   co_return Response();  // never reached
+}
+
+std::vector<Delivery*> DeliveriesOf(CallContext& call) {
+  auto* const deliveries = call.TransportRequest<Deliveries>();
+  return deliveries == nullptr ? std::vector<Delivery*>() : deliveries->all();
 }
 
 absl::Status WrongRequest(const CallContext& call, const Request& request,

@@ -434,6 +434,13 @@ std::chrono::nanoseconds LatencySnapshot::Mean() const {
   return count == 0 ? std::chrono::nanoseconds::zero() : sum / static_cast<std::int64_t>(count);
 }
 
+const WorkerSnapshot* StatsSnapshot::FindWorker(std::string_view name) const {
+  for (const WorkerSnapshot& worker : workers) {
+    if (worker.name == name) return &worker;
+  }
+  return nullptr;
+}
+
 const MethodSnapshot* StatsSnapshot::Find(std::string_view method,
                                           std::string_view transport) const {
   for (const MethodSnapshot& row : methods) {

@@ -330,7 +330,8 @@ class Application final : public ApplicationContext {
 
   // Where it listens, in the order of Listen: "127.0.0.1:50051". Empty before Start.
   [[nodiscard]] std::vector<std::string> Endpoints() const;
-  // Started, and not shutting down.
+  // Started, not shutting down, and no listener says that it gets nowhere (a worker whose broker
+  // refuses it, say).
   [[nodiscard]] bool ready() const noexcept;
 
   // For the framework: see rookery/app/testing.h.

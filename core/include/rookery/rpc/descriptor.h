@@ -57,6 +57,8 @@ struct MethodDescriptor {
   MethodKind kind = MethodKind::kUnary;
   Idempotency idempotency = Idempotency::kUnknown;
   bool deprecated = false;
+  bool batch =
+      false;  // an event whose handler takes a Batch: given a source it reads it to its end
   std::string_view pattern;  // (rookery.event).pattern or (rookery.pattern); empty: full_name
   const google::protobuf::Message& (*request)() = nullptr;  // default instances
   const google::protobuf::Message& (*response)() = nullptr;

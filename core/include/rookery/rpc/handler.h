@@ -25,6 +25,8 @@
 
 namespace rookery {
 
+class MetadataTarget;
+
 // A method with its pipeline, compiled. Immutable after start-up; shared by all loops.
 class Handler {
  public:
@@ -41,6 +43,15 @@ class Handler {
   // goes through the exception filters and comes out as a status fit for the peer.
   [[nodiscard]] virtual Task<google::protobuf::Message*> Next(CallContext& call,
                                                               Response& response) const = 0;
+
+  // What was Set on the method in code (see MetadataKey), and then on its controller; null: unknown.
+  [[nodiscard]] virtual const MetadataTarget* method_metadata() const noexcept { return nullptr; }
+  [[nodiscard]] virtual const MetadataTarget* controller_metadata() const noexcept {
+    return nullptr;
+  }
+  // Whether Call() takes a request with a source, and reads all of it: an event that is handled in
+  // batches.
+  [[nodiscard]] virtual bool takes_batches() const noexcept { return descriptor_->batch; }
 
   // Bookkeeping, to be called by the transport around each call: CallStarted before Call();
   // CallEnded when the status is settled. Both cheap, thread-safe.

@@ -1,13 +1,14 @@
 // How a call, its types erased, reaches a handler's typed method.
 //
 // For the framework: generated tables and hand-registered patterns are made of these. A handler is
-// a member function of one of five shapes:
+// a member function of one of six shapes:
 //
 //   Task<Reply>   F(CallContext& call, const Request& request);     // unary
 //   Stream<Reply> F(CallContext& call, const Request& request);     // server streaming
 //   Task<Reply>   F(CallContext& call, Stream<Request> requests);   // client streaming
 //   Stream<Reply> F(CallContext& call, Stream<Request> requests);   // bidirectional streaming
 //   Task<void>    F(CallContext& call, const Request& event);       // an event
+//   Task<void>    F(CallContext& call, const Batch<Request>& batch);  // several of them
 //
 //   static constexpr auto kSum = &MathController::Sum;
 //   MethodDescriptor sum = rookery::internal::DescribePattern<MathController>("math.sum", &kSum);
@@ -20,11 +21,13 @@
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include <google/protobuf/message.h>
 
 #include "absl/status/status.h"
 #include "google/protobuf/empty.pb.h"
+#include "rookery/rpc/batch.h"
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/descriptor.h"
 #include "rookery/rpc/message.h"
@@ -119,6 +122,7 @@ struct HandlerShape {
   using RequestType = Req;
   using ReplyType = Rep;
   static constexpr MethodKind kKind = K;
+  static constexpr bool kBatch = false;
 };
 template <class C, class Rep, class Req>
 struct HandlerTraits<Task<Rep> (C::*)(CallContext&, const Req&)>
@@ -126,6 +130,11 @@ struct HandlerTraits<Task<Rep> (C::*)(CallContext&, const Req&)>
 template <class C, class Req>
 struct HandlerTraits<Task<void> (C::*)(CallContext&, const Req&)>
     : HandlerShape<Req, google::protobuf::Empty, MethodKind::kEvent> {};
+template <class C, class Req>
+struct HandlerTraits<Task<void> (C::*)(CallContext&, const Batch<Req>&)>
+    : HandlerShape<Req, google::protobuf::Empty, MethodKind::kEvent> {
+  static constexpr bool kBatch = true;
+};
 template <class C, class Rep, class Req>
 struct HandlerTraits<Stream<Rep> (C::*)(CallContext&, const Req&)>
     : HandlerShape<Req, Rep, MethodKind::kServerStreaming> {};
@@ -138,6 +147,35 @@ struct HandlerTraits<Stream<Rep> (C::*)(CallContext&, Stream<Req>)>
 template <class C, class R, class A>
 struct HandlerTraits<R (C::*)(CallContext&, A) const> : HandlerTraits<R (C::*)(CallContext&, A)> {};
 
+// The deliveries of a batch, if the call's transport has them.
+[[nodiscard]] std::vector<Delivery*> DeliveriesOf(CallContext& call);
+
+// Collects what there is and hands it over as one: the stream of a worker, or the one message of a
+// transport that does not collect.
+template <class Req, class S, class M>
+[[nodiscard]] Task<Response> InvokeBatch(S* service, M method, CallContext& call,
+                                         Request& request) {
+  std::vector<Req> messages;
+  if (MessageSource* const source = request.source(); source != nullptr) {
+    for (;;) {
+      Req message;
+      Task<bool> read = source->Read(message);
+      const bool more = co_await std::move(read);
+      if (!more) break;
+      messages.push_back(std::move(message));
+    }
+  } else {
+    const Req* const message = RequestAs<Req>(request);
+    if (message == nullptr) co_return WrongRequest(call, request, Req::default_instance());
+    messages.push_back(*message);
+  }
+  const Batch<Req> batch(std::move(messages), DeliveriesOf(call));
+  Task<void> task = (service->*method)(call, batch);
+  Task<Response> finish = FinishEvent(ErasedTask(std::move(task)));
+  Response response = co_await std::move(finish);
+  co_return std::move(response);
+}
+
 // Calls `method` of `service` with a request whose type is checked here.
 template <class S, class M>
 [[nodiscard]] Task<Response> InvokeMethod(S* service, M method, CallContext& call,
@@ -147,7 +185,9 @@ template <class S, class M>
   constexpr MethodKind kKind = Traits::kKind;
   // A handler need not be a coroutine itself, and may then throw at once.
   try {
-    if constexpr (HasRequestStream(kKind)) {
+    if constexpr (Traits::kBatch) {
+      return InvokeBatch<Req>(service, method, call, request);
+    } else if constexpr (HasRequestStream(kKind)) {
       MessageSource* const source = request.source();
       if (source == nullptr) [[unlikely]] {
         return FailedResponse(WrongRequest(call, request, Req::default_instance()));
@@ -211,6 +251,7 @@ template <class C, class M>
   method.full_name = pattern;
   method.name = pattern;
   method.kind = Traits::kKind;
+  method.batch = Traits::kBatch;
   method.pattern = pattern;
   method.request = &DefaultInstance<Req>;
   method.response = &DefaultInstance<Rep>;

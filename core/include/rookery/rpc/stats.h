@@ -69,10 +69,34 @@ struct RejectedSnapshot {
   std::uint64_t count;
 };
 
+// One consumer of a broker: see docs/workers.md.
+struct WorkerSnapshot {
+  std::string name;                // of the consumer
+  std::string transport;           // "nats"
+  std::uint64_t held = 0;          // fetched and not settled: the sum of what follows
+  std::uint64_t running = 0;       // with a handler
+  std::uint64_t waiting = 0;       // for another attempt, or for their dead letter to be written
+  std::uint64_t delivered = 0;     // handed out by the broker
+  std::uint64_t redelivered = 0;   // ... of these not for the first time
+  std::uint64_t duplicates = 0;    // ... of these known, and not handled again
+  std::uint64_t handled = 0;       // settled after success
+  std::uint64_t retries = 0;       // failed attempts after which there is another
+  std::uint64_t deferred = 0;      // by the handler
+  std::uint64_t returned = 0;      // to the broker, unhandled, in a shutdown
+  std::uint64_t expired = 0;       // too old when they came: settled, not handled
+  std::uint64_t dead_letters = 0;  // written and confirmed
+  std::uint64_t dead_letters_refused = 0;  // attempts to write one that failed
+  std::uint64_t settle_failures = 0;       // the broker could not be told: it will hand out again
+};
+
 // All of an application's counters at one moment. A value.
 struct StatsSnapshot {
   std::vector<MethodSnapshot> methods;  // those with any activity, by method, then by transport
   std::vector<RejectedSnapshot> rejected;
+  std::vector<WorkerSnapshot> workers;  // of all listeners
+
+  // Null if there is no such consumer.
+  [[nodiscard]] const WorkerSnapshot* FindWorker(std::string_view name) const;
 
   // Null if that method had no call on that transport.
   [[nodiscard]] const MethodSnapshot* Find(std::string_view method,

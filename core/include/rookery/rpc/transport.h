@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "rookery/rpc/stats.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/task.h"
 
@@ -48,6 +49,11 @@ class ServerTransport {
   [[nodiscard]] virtual absl::Status Start(TransportHost& host) = 0;
   // Where it listens, after Start: "127.0.0.1:50051".
   [[nodiscard]] virtual std::string endpoint() const = 0;
+  // Why it gets nowhere, although it was started: a worker whose consumer is gone, say. The node is
+  // not ready then. From Start to Stop, on any thread.
+  [[nodiscard]] virtual absl::Status CheckHealth() const { return absl::OkStatus(); }
+  // Adds what the transport counts itself. As CheckHealth().
+  virtual void AddStats(StatsSnapshot* /*stats*/) const {}
   // The node is no longer ready: health checks say so, calls are still served.
   virtual void NotReady() noexcept {}
   // Takes no new calls (peers are told to go elsewhere: GOAWAY and the like). Returns at once.
