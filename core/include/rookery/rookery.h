@@ -40,6 +40,7 @@
 #include "rookery/rpc/client.h"
 #include "rookery/rpc/service.h"
 #include "rookery/rpc/status.h"
+#include "rookery/runtime/clock.h"
 #include "rookery/runtime/event.h"
 #include "rookery/runtime/offload.h"
 #include "rookery/runtime/queue.h"

@@ -60,7 +60,8 @@ const HandlerRegistry& Nobody() {
 ApplicationImpl::ApplicationImpl(ApplicationOptions options)
     : options_(std::move(options)),
       log_(Logger(options_.log).Named(options_.name)),
-      stats_(std::make_shared<StatsRegistry>()) {}
+      stats_(std::make_shared<StatsRegistry>()),
+      clock_(ThreadClock()) {}
 
 ApplicationImpl::~ApplicationImpl() { Teardown(); }
 
@@ -71,6 +72,7 @@ std::shared_ptr<LoopPool> ApplicationImpl::SharedLoops() {
     options.threads = options_.loop_threads;
     options.name = options_.name;
     options.watchdog = options_.watchdog;
+    const ClockScope scope(clock_);
     loops_ = std::make_shared<LoopPool>(options);
   }
   return loops_;

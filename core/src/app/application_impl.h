@@ -27,6 +27,7 @@
 #include "rookery/pipeline/enhancers.h"
 #include "rookery/rpc/handler.h"
 #include "rookery/rpc/local_channel.h"
+#include "rookery/runtime/fake_clock.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/semaphore.h"
 
@@ -141,6 +142,7 @@ class ApplicationImpl final : public TransportHost,
   const ApplicationOptions options_;
   Logger log_;
   std::shared_ptr<StatsRegistry> stats_;
+  const std::shared_ptr<SharedClock> clock_;  // a test's; null: the system's
   std::mutex loops_mutex_;
   std::shared_ptr<LoopPool> loops_;  // guarded by loops_mutex_
   Container container_;

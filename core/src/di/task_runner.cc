@@ -101,7 +101,10 @@ void TaskRunner::StartTask(std::size_t key, Task<T> task, Deadline deadline, std
   ++pending_;
   // A context of its own: values that one start-up task sets are not another's.
   ContextRef context = ContextRef::Adopt(Context::NewChild(state_->context.get()));
-  context->TightenDeadline(deadline);
+  // Waited for on the system's clock; told to the task on its loop's, which may be a test's.
+  if (deadline != kNoDeadline) {
+    context->TightenDeadline((*loops_)[loop].Now() + (deadline - std::chrono::steady_clock::now()));
+  }
   const ContextScope scope(context.get());
   (*loops_)[loop].Post(
       [state = state_, context = std::move(context), key, task = std::move(task)]() mutable {

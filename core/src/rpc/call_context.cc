@@ -1,4 +1,5 @@
 #include "rookery/rpc/call_context.h"
+#include "rookery/runtime/clock.h"
 
 #include <algorithm>
 #include <thread>
@@ -24,8 +25,7 @@ std::string NewRequestId() {
 
 std::chrono::nanoseconds CallContext::time_remaining() const noexcept {
   if (deadline() == kNoDeadline) return std::chrono::nanoseconds::max();
-  return std::max<std::chrono::nanoseconds>(deadline() - std::chrono::steady_clock::now(),
-                                            std::chrono::nanoseconds::zero());
+  return std::max<std::chrono::nanoseconds>(deadline() - Now(), std::chrono::nanoseconds::zero());
 }
 
 bool CallContext::BeginLoad(Part part) const noexcept {

@@ -10,6 +10,7 @@
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/trace.h"
 #include "rookery/runtime/await.h"
+#include "rookery/runtime/clock.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/sleep.h"
@@ -41,7 +42,7 @@ void AddPropagated(Context& context, Metadata* metadata) {
 
 // Now + timeout, without overflow.
 Deadline After(std::chrono::nanoseconds timeout) {
-  const Deadline now = std::chrono::steady_clock::now();
+  const Deadline now = rookery::Now();
   if (timeout >= kNoDeadline - now) return kNoDeadline;
   return now + std::chrono::duration_cast<Deadline::duration>(timeout);
 }
@@ -102,8 +103,7 @@ PreparedCall::PreparedCall(std::shared_ptr<Channel>&& channel, const MethodDescr
   }
   if (outgoing_.cancel.cancelled()) {
     refusal_ = outgoing_.cancel.reason();
-  } else if (outgoing_.deadline != kNoDeadline &&
-             outgoing_.deadline <= std::chrono::steady_clock::now()) {
+  } else if (outgoing_.deadline != kNoDeadline && outgoing_.deadline <= rookery::Now()) {
     refusal_ = absl::DeadlineExceededError("Deadline exceeded before the call was sent");
   }
 }

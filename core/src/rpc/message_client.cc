@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "rookery/runtime/await.h"
+#include "rookery/runtime/clock.h"
 #include "rookery/runtime/sleep.h"
 #include "rpc/wire_stream.h"
 #include "runtime/abseil_strings.h"
@@ -736,7 +737,7 @@ class UnaryAttempt final : public LeafAwaiter, private WaitingCall {
     if (options.codec != WireCodec::kProtobuf) {
       out.Add(kContentTypeHeader, ContentTypeOf(options.codec));
     }
-    AddTimeout(call_.deadline, std::chrono::steady_clock::now(), &out);
+    AddTimeout(call_.deadline, rookery::Now(), &out);
     AddMetadata(call_.metadata, "", &out);
     out.body = body;
     absl::Status sent = core_.link->Send(out);
@@ -1059,7 +1060,7 @@ absl::Status MessageClientCore::SendEvent(OutgoingCall& call, const Message& eve
                       call.method->pattern.empty() ? call.method->full_name : call.method->pattern),
         options.event_prefix, &out);
   }
-  AddExpiry(call.deadline, std::chrono::steady_clock::now(), options.event_prefix, &out);
+  AddExpiry(call.deadline, rookery::Now(), options.event_prefix, &out);
   AddMetadata(call.metadata, "", &out);
   out.body = body;
   call.peer = options.target;
@@ -1100,7 +1101,7 @@ Task<void> MessageClient::Unary(OutgoingCall& call, const google::protobuf::Mess
       break;
     }
     if (call.deadline != kNoDeadline) {
-      const std::chrono::nanoseconds left = call.deadline - std::chrono::steady_clock::now();
+      const std::chrono::nanoseconds left = call.deadline - rookery::Now();
       if (left <= std::chrono::nanoseconds(0)) {
         status = internal::DeadlineExceeded();
         break;

@@ -18,6 +18,7 @@
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/json.h"
 #include "rookery/rpc/status.h"
+#include "rookery/runtime/clock.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery {
@@ -435,7 +436,7 @@ void AddCloudEvent(const CloudEvent& event, std::string_view prefix, OutboundMes
 
 void AddExpiry(Deadline deadline, Deadline now, std::string_view prefix, OutboundMessage* message) {
   if (deadline == kNoDeadline) return;
-  const absl::Time when = absl::Now() + absl::FromChrono(deadline - now);
+  const absl::Time when = absl::FromChrono(WallNow()) + absl::FromChrono(deadline - now);
   message->AddKept(message->Keep(absl::StrCat(Abs(prefix), "expirytime")),
                    absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", when, absl::UTCTimeZone()));
 }
@@ -445,7 +446,7 @@ bool IsExpired(const InboundMessage& message, std::string_view prefix) {
   absl::Time when;
   std::string error;
   return text && absl::ParseTime(absl::RFC3339_full, Abs(*text), &when, &error) &&
-         absl::Now() > when + absl::FromChrono(kClockSkew);
+         absl::FromChrono(WallNow()) > when + absl::FromChrono(kClockSkew);
 }
 
 }  // namespace rookery

@@ -16,6 +16,7 @@
 #include <string>
 #include <utility>
 
+#include "rookery/runtime/fake_clock.h"
 #include "rookery/runtime/hooks.h"
 #include "rookery/runtime/loop.h"
 
@@ -158,6 +159,11 @@ boost::asio::io_context& SyncLoop::io() {
     io_ = std::make_unique<boost::asio::io_context>(1);
   }
   return *io_;
+}
+
+void SyncLoop::Enter() {
+  set_clock(ThreadClock());
+  EnterThread();
 }
 
 void SyncLoop::Wake() noexcept {

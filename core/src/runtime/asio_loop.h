@@ -87,10 +87,14 @@ class SyncLoop final : public AsioLoopBase {
   ~SyncLoop() override;
 
   [[nodiscard]] boost::asio::io_context& io() override;
-  void Enter() noexcept { EnterThread(); }
+  // Follows the thread's clock, until Leave.
+  void Enter();
   // Between Enter and Leave: runs on this thread until `done`, which a unit of work sets.
   void RunUntil(const bool& done);
-  void Leave() noexcept { LeaveThread(); }
+  void Leave() noexcept {
+    LeaveThread();
+    set_clock(nullptr);
+  }
 
  private:
   void Wake() noexcept override;

@@ -1,12 +1,16 @@
 #include "runtime/loop_base.h"
 
 #include <atomic>
+#include <chrono>
+#include <memory>
 #include <string_view>
 #include <thread>
 #include <utility>
 
+#include "rookery/runtime/clock.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/loop.h"
+#include "runtime/shared_clock.h"
 
 namespace rookery::internal {
 
@@ -50,6 +54,7 @@ void LoopBase::Post(LoopWork* work) noexcept {
 }
 
 void LoopBase::AwaitPosters() noexcept {
+  if (seat_ != nullptr) LeaveClock();
   if (inbox_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) ++batches_taken_;
   while (posters_through_.load(std::memory_order_acquire) < batches_taken_) {
     std::this_thread::yield();
@@ -57,16 +62,51 @@ void LoopBase::AwaitPosters() noexcept {
 }
 
 void LoopBase::Arm(LoopTimer* timer, Deadline when) noexcept {
-  if (timers_.Arm(timer, when)) TimerMoved(when);
+  const bool earliest = timers_.Arm(timer, when);
+  if (clock_ != nullptr) [[unlikely]] {
+    // In its turn among what is posted, so that the order does not depend on the machine.
+    if (when <= clock_->Now() && !std::exchange(fire_work_.posted, true)) Post(&fire_work_);
+  } else if (earliest) {
+    TimerMoved(when);
+  }
+}
+
+Deadline LoopBase::Now() const noexcept {
+  return clock_ == nullptr ? std::chrono::steady_clock::now() : clock_->Now();
+}
+
+LoopBase::FireWork::FireWork(LoopBase* owner) noexcept
+    : LoopWork([](LoopWork* self) noexcept {
+        auto& work = *static_cast<FireWork*>(self);
+        work.posted = false;
+        work.loop->FireDueTimers();
+      }),
+      loop(owner) {}
+
+void LoopBase::set_clock(std::shared_ptr<SharedClock> clock) {
+  clock_ = std::move(clock);
+  if (clock_ == nullptr) return;
+  seat_ = std::make_shared<ClockSeat>(this, clock_);
+  if (pulse_ == nullptr) pulse_ = &seat_->pulse;
+  clock_->Enter(seat_);
+}
+
+void LoopBase::LeaveClock() noexcept {
+  while (!clock_->TryLeave(seat_.get())) RunPosted();
+  if (pulse_ == &seat_->pulse) pulse_ = nullptr;
+  seat_.reset();
 }
 
 void LoopBase::EnterThread() noexcept {
   outer_loop_ = SetCurrent(this);
+  outer_clock_ = std::exchange(tls_clock, clock_.get());
   tls_pulse = pulse_;
 }
 
 void LoopBase::LeaveThread() noexcept {
+  if (seat_ != nullptr) LeaveClock();
   tls_pulse = nullptr;
+  tls_clock = std::exchange(outer_clock_, nullptr);
   SetCurrent(std::exchange(outer_loop_, nullptr));
 }
 
@@ -98,8 +138,7 @@ void LoopBase::RunPosted() noexcept {
   in_turn_ = false;
 }
 
-void LoopBase::FireTimers() noexcept {
-  if (timers_.empty()) return;
+void LoopBase::FireDueTimers() noexcept {
   timers_.FireDue(Now(), [this](LoopTimer* timer) {
     BeginUnit();
     timer->fire(timer);

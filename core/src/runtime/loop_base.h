@@ -19,50 +19,17 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <memory>
 
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/loop.h"
+#include "runtime/loop_pulse.h"
 #include "runtime/timer_queue.h"
 
 namespace rookery::internal {
 
-// What a loop's thread is doing. Written by that thread alone; `turn` is odd while something runs,
-// and changes with each unit of work and each name, so that a reader knows whether it read one
-// state.
-struct LoopPulse {
-  std::atomic<std::uint64_t> turn{0};
-  std::atomic<std::uint64_t> name_turn{0};  // odd while the name is being changed
-  std::atomic<const char*> name{nullptr};
-  std::atomic<std::size_t> name_size{0};
-
-  void Begin() noexcept { turn.fetch_add(1, std::memory_order_relaxed); }
-  void End() noexcept {
-    SetName({});
-    turn.fetch_add(1, std::memory_order_relaxed);
-  }
-  [[nodiscard]] bool running() const noexcept {
-    return turn.load(std::memory_order_relaxed) % 2 != 0;
-  }
-  void SetName(std::string_view text) noexcept {
-    name_turn.fetch_add(1, std::memory_order_acq_rel);
-    name.store(text.data(), std::memory_order_relaxed);
-    name_size.store(text.size(), std::memory_order_relaxed);
-    name_turn.fetch_add(1, std::memory_order_release);
-  }
-  // Only on the loop's thread.
-  [[nodiscard]] std::string_view own_name() const noexcept {
-    return {name.load(std::memory_order_relaxed), name_size.load(std::memory_order_relaxed)};
-  }
-  // On any thread; empty if it changes at this moment.
-  [[nodiscard]] std::string_view ReadName() const noexcept {
-    const std::uint64_t before = name_turn.load(std::memory_order_acquire);
-    const std::string_view text = own_name();
-    std::atomic_thread_fence(std::memory_order_acquire);
-    const std::uint64_t after = name_turn.load(std::memory_order_relaxed);
-    return before == after && before % 2 == 0 ? text : std::string_view();
-  }
-};
+class SharedClock;
+struct ClockSeat;
 
 class LoopBase : public Loop {
  public:
@@ -70,9 +37,21 @@ class LoopBase : public Loop {
   void Post(LoopWork* work) noexcept final;
   void Arm(LoopTimer* timer, Deadline when) noexcept final;
   void Disarm(LoopTimer* timer) noexcept final { timers_.Disarm(timer); }
+  [[nodiscard]] Deadline Now() const noexcept final;
 
   // The loop's pulse, for a watchdog; null turns the bookkeeping off. Before the thread enters.
   void set_pulse(LoopPulse* pulse) noexcept { pulse_ = pulse; }
+
+  // From now on the loop's timers follow that clock; null: the system's. After set_pulse, before
+  // the thread enters.
+  void set_clock(std::shared_ptr<SharedClock> clock);
+  // For that clock, on the loop's thread.
+  void FireDueTimers() noexcept;
+  [[nodiscard]] std::uint64_t turn() const noexcept {
+    return pulse_->turn.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] Deadline NextTimer() const noexcept { return timers_.NextDeadline(); }
+  [[nodiscard]] std::size_t timer_count() const noexcept { return timers_.size(); }
 
  protected:
   LoopBase() = default;
@@ -93,9 +72,14 @@ class LoopBase : public Loop {
            wake_requested_.load(std::memory_order_relaxed);
   }
 
-  [[nodiscard]] Deadline NextDeadline() const noexcept { return timers_.NextDeadline(); }
+  // Of the timers; never, where a clock says when they fire.
+  [[nodiscard]] Deadline NextDeadline() const noexcept {
+    return clock_ == nullptr ? timers_.NextDeadline() : kNoDeadline;
+  }
   // Fires the timers that are due, each as a unit of work.
-  void FireTimers() noexcept;
+  void FireTimers() noexcept {
+    if (!timers_.empty() && clock_ == nullptr) FireDueTimers();
+  }
 
   // RunPosted() must be called soon: ends a wait for events. Any thread, this one too (a post from
   // a timer or a completion); at most once between two RunPosted().
@@ -140,6 +124,18 @@ class LoopBase : public Loop {
   TimerQueue timers_;
   LoopPulse* pulse_ = nullptr;
   Loop* outer_loop_ = nullptr;
+
+  struct FireWork final : LoopWork {
+    explicit FireWork(LoopBase* owner) noexcept;
+    LoopBase* loop;
+    bool posted = false;
+  };
+  // Runs what the clock has under way here, and leaves it.
+  void LeaveClock() noexcept;
+  std::shared_ptr<SharedClock> clock_;
+  std::shared_ptr<ClockSeat> seat_;
+  SharedClock* outer_clock_ = nullptr;
+  FireWork fire_work_{this};  // for timers that are due when they are armed, where a clock stands
 };
 
 }  // namespace rookery::internal

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "rookery/runtime/fake_clock.h"
 #include "rookery/runtime/hooks.h"
 #include "rookery/runtime/loop.h"
 #include "runtime/asio_loop.h"
@@ -125,6 +126,7 @@ LoopPool::LoopPool(Options options) : impl_(std::make_unique<Impl>()) {
     for (std::size_t i = 0; i < count; ++i) impl_->loops[i]->set_pulse(impl_->watchdog->pulse(i));
     impl_->watchdog->Start(absl::StrCat(options.name, "-dog"));
   }
+  for (const auto& loop : impl_->loops) loop->set_clock(internal::ThreadClock());
   for (const auto& loop : impl_->loops) {
     impl_->threads.emplace_back([raw = loop.get()] {
       NameThisThread(raw->name());

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "rookery/runtime/cancel.h"
+#include "rookery/runtime/clock.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
@@ -33,7 +34,7 @@ Loop& CurrentLoopFor(const char* who) {
 
 Deadline DeadlineAfter(std::chrono::nanoseconds duration) noexcept {
   const Loop* const loop = Loop::Current();
-  const Deadline now = loop != nullptr ? loop->Now() : std::chrono::steady_clock::now();
+  const Deadline now = loop != nullptr ? loop->Now() : Now();
   if (duration >= kNoDeadline - now) return kNoDeadline;
   if (duration.count() < 0) return now;
   return now + std::chrono::duration_cast<Deadline::duration>(duration);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "directory.h"
 #include "rookery/rpc/local_channel.h"
+#include "rookery/runtime/clock.h"
 #include "rookery/runtime/sleep.h"
 
 namespace rookery {
@@ -72,7 +73,7 @@ Task<std::shared_ptr<LocalEndpoint>> WaitFor(std::string name, const OutgoingCal
   for (;;) {
     found = FindPublished(name);
     if (found != nullptr || call->cancel.cancelled() || closed->load() ||
-        call->deadline <= std::chrono::steady_clock::now()) {
+        call->deadline <= rookery::Now()) {
       break;
     }
     co_await Sleep(kLook);
@@ -82,7 +83,7 @@ Task<std::shared_ptr<LocalEndpoint>> WaitFor(std::string name, const OutgoingCal
 
 absl::Status WhyNotFound(const std::string& name, const OutgoingCall& call) {
   if (call.cancel.cancelled()) return call.cancel.reason();
-  if (call.deadline <= std::chrono::steady_clock::now()) {
+  if (call.deadline <= rookery::Now()) {
     return absl::DeadlineExceededError("Deadline Exceeded");
   }
   return NobodyListens(name);
@@ -142,8 +143,8 @@ class WaitingStream final : public ClientStream {
   Task<void> Open() {
     for (;;) {
       std::shared_ptr<LocalEndpoint> found = FindPublished(name_);
-      const bool too_late = call_.cancel.cancelled() || closed_->load() ||
-                            call_.deadline <= std::chrono::steady_clock::now();
+      const bool too_late =
+          call_.cancel.cancelled() || closed_->load() || call_.deadline <= rookery::Now();
       {
         const std::scoped_lock lock(mutex_);
         if (stream_ == nullptr && !cancelled_.ok()) {

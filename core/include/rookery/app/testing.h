@@ -33,7 +33,11 @@
 #include "rookery/pipeline/guard.h"
 #include "rookery/pipeline/interceptor.h"
 #include "rookery/pipeline/pipe.h"
+#include "rookery/runtime/fake_clock.h"  // IWYU pragma: export
+#include "rookery/runtime/loop.h"
+#include "rookery/runtime/spawn.h"
 #include "rookery/runtime/sync_wait.h"  // IWYU pragma: export
+#include "rookery/runtime/task.h"
 
 namespace rookery::internal::testkit {
 
@@ -603,6 +607,36 @@ class TestingModule final {
   ApplicationOptions options_;
   internal::ApplicationOverrides overrides_;
 };
+
+// A task that goes on while the test does something else: moves a clock on, or makes another call.
+//
+//   auto call = rookery::testing::InBackground(app, client.Place(request));
+//   clock.Advance(std::chrono::seconds(30));
+//   EXPECT_EQ(call.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
+//
+// Movable. Dropping it lets the task go on by itself.
+template <class T>
+class [[nodiscard]] Background final {
+ public:
+  explicit Background(JoinHandle<T> handle) noexcept : handle_(std::move(handle)) {}
+
+  [[nodiscard]] bool done() const noexcept { return handle_.done(); }
+  // Blocks until the task has ended; what it ended with. Once.
+  [[nodiscard]] StatusOrOf<T> Wait() { return SyncWaitStatus(Join(std::move(handle_))); }
+  // The same; throws if the task failed.
+  T Get() { return SyncWait(Join(std::move(handle_))); }
+
+ private:
+  static Task<T> Join(JoinHandle<T> handle) { co_return co_await std::move(handle); }
+
+  JoinHandle<T> handle_;
+};
+
+// Starts `task` on one of the application's loops.
+template <class T>
+[[nodiscard]] Background<T> InBackground(ApplicationContext& app, Task<T> task) {
+  return Background<T>(SpawnOn(app.host().loops().Pick(), std::move(task)));
+}
 
 // ---- implementation -------------------------------------------------------------------------
 
