@@ -460,6 +460,8 @@ void ModuleGraph::ReportUnused() {
     const ProviderSpec& spec = overrides_.providers[i];
     std::vector<std::string> details = {absl::StrCat("overridden: ", At(spec.where))};
     for (std::string& mend : Mends(root_, spec.token)) details.push_back(std::move(mend));
+    details.push_back(
+        absl::StrCat("or: say Mock of ", Name(spec.token), ", which is for what nobody provides."));
     faults_.push_back(WithDetails(
         absl::StrCat("Can't override ", Name(spec.token), ": no module provides it."), details));
   }
