@@ -84,6 +84,18 @@ void Micro::CompareDifference(const std::string& name, const std::string& unit, 
   rows_.push_back(std::move(row));
 }
 
+void Micro::CompareRate(const std::string& name, const std::string& unit, double amount,
+                        const Body& ours, double theirs, const Body& baseline) {
+  const int ours_repetitions = Repetitions(ours);
+  const int baseline_repetitions = Repetitions(baseline);
+  Row row{name, unit, {}, {}};
+  for (int i = 0; i < pairs_; ++i) {
+    row.ours.push_back(amount * 1e9 / Nanoseconds(ours, ours_repetitions));
+    row.baseline.push_back(theirs * 1e9 / Nanoseconds(baseline, baseline_repetitions));
+  }
+  rows_.push_back(std::move(row));
+}
+
 void Micro::Count(const std::string& name, const std::string& unit, double ours, double baseline) {
   rows_.push_back(Row{name, unit, std::vector<double>(static_cast<std::size_t>(pairs_), ours),
                       std::vector<double>(static_cast<std::size_t>(pairs_), baseline)});

@@ -46,6 +46,11 @@ class Micro final {
   void CompareDifference(const std::string& name, const std::string& unit, const Body& more,
                          const Body& less, const Body& baseline, double items = 1);
 
+  // Times both and gives how much of something they do in a second of CPU: `amount` is what one
+  // repetition does, `theirs` what one of the baseline's does. More is better.
+  void CompareRate(const std::string& name, const std::string& unit, double amount,
+                   const Body& ours, double theirs, const Body& baseline);
+
   // Adds a row that was counted, not timed.
   void Count(const std::string& name, const std::string& unit, double ours, double baseline);
 

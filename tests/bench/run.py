@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 
-NAMES = ["grpc-unary", "grpc-stream", "nats", "inproc-call", "cls", "bootstrap", "startup"]
+NAMES = ["grpc-unary", "grpc-stream", "nats", "inproc-call", "cls", "bootstrap", "startup", "json"]
 GIVE_UP_S = 600
 
 
@@ -501,6 +501,12 @@ def seconds_to_compile(build, compiler, folder, providers, module):
     return usage.ru_utime + usage.ru_stime
 
 
+def json_text(build, pairs, table):
+    in_process(build, pairs, table, "bench_json", {
+        f"{message}, {way}": at_least(4)
+        for message in ("small", "nested", "repeated", "map-heavy") for way in ("write", "read")})
+
+
 def ready_and_idle(command):
     """Milliseconds from exec to READY, and MiB resident half a second later."""
     read_in, write_in = os.pipe()
@@ -575,7 +581,7 @@ def main():
         signal.alarm(GIVE_UP_S)
         before = cpu_times()
         table = Table(name)
-        benchmark = globals()[name.replace("-", "_")]
+        benchmark = json_text if name == "json" else globals()[name.replace("-", "_")]
         try:
             if name in ("grpc-unary", "grpc-stream", "nats"):
                 benchmark(binaries, arguments.pairs, table, arguments.profiles)

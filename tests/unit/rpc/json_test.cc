@@ -639,8 +639,10 @@ TEST(JsonWellKnownTest, Any) {
   EXPECT_THAT(Fault(R"({"anAny":{"@type":"rookery.testing.Zoo"}})"), HasSubstr("begins with"));
   EXPECT_THAT(Fault(R"({"anAny":{"@type":""}})"), HasSubstr("anAny.@type: "));
   EXPECT_THAT(Fault(R"({"anAny":{"@type":1}})"), HasSubstr("anAny.@type: expected a string"));
-  EXPECT_EQ(Fault(R"({"anAny":{"@type":"x/google.protobuf.Duration"}})"),
-            "anAny: lacks \"value\", which google.protobuf.Duration has in an Any");
+  EXPECT_EQ(Again(R"({"anAny":{"@type":"x/google.protobuf.FieldMask"}})"),
+            R"({"anAny":{"@type":"x/google.protobuf.FieldMask","value":""}})");
+  EXPECT_EQ(Fault(R"({"anAny":{"@type":"x/google.protobuf.Value"}})"),
+            "anAny: lacks \"value\", which google.protobuf.Value has in an Any");
   EXPECT_THAT(Fault(R"({"anAny":{"@type":"x/google.protobuf.Duration","value":"1s","more":1}})"),
               HasSubstr("and so only \"value\" beside it"));
   EXPECT_EQ(Fault(R"({"anAny":{"@type":"x/rookery.testing.Zoo","anInt32":1.5}})"),

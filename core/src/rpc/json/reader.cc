@@ -932,8 +932,10 @@ bool Reader::AnyValue(const MessagePlan& inner) {
     }
   } while (More('}', &failed));
   if (failed) return false;
-  return had_value || Fail(absl::StrCat("lacks \"value\", which ", inner.descriptor->full_name(),
-                                        " has in an Any"));
+  // json_util leaves the value out of what is empty, a FieldMask without paths, say. An empty Value
+  // would be none.
+  return had_value || inner.known != WellKnown::kValue ||
+         Fail("lacks \"value\", which google.protobuf.Value has in an Any");
 }
 
 // ---- the wire -----------------------------------------------------------------------------------
