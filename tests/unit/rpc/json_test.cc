@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -434,6 +436,55 @@ TEST(JsonTest, BoundsDepth) {
   Zoo* inner = &zoo;
   for (int i = 0; i < 150; ++i) inner = inner->mutable_a_zoo();
   EXPECT_THAT(Written(zoo), HasSubstr("nests deeper than 100 levels"));
+}
+
+// Against the library's own shortest form, in numbers with few decimals, many, and their
+// neighbours.
+TEST(JsonTest, NumbersAreTheShortest) {
+  const auto check = [](double value) {
+    char ours[internal::json::kNumberRoom];
+    const std::string_view text(
+        ours, static_cast<std::size_t>(internal::json::FormatDouble(value, ours) - ours));
+    double back = 0;
+    std::from_chars(text.data(), text.data() + text.size(), back);
+    ASSERT_EQ(back, value) << text;
+    char theirs[64];
+    char* const end = std::to_chars(theirs, theirs + 64, value, std::chars_format::scientific).ptr;
+    const auto digits = [](std::string_view number) {
+      std::string only;
+      for (const char c : number.substr(0, number.find('e'))) {
+        if (c >= '0' && c <= '9') only += c;
+      }
+      only.erase(0, std::min(only.find_first_not_of('0'), only.size()));
+      while (only.ends_with('0')) only.pop_back();
+      return only;
+    };
+    ASSERT_EQ(digits(text), digits({theirs, static_cast<std::size_t>(end - theirs)})) << text;
+  };
+  const auto check_float = [](float value) {
+    char ours[internal::json::kNumberRoom];
+    const std::string_view text(
+        ours, static_cast<std::size_t>(internal::json::FormatFloat(value, ours) - ours));
+    float back = 0;
+    std::from_chars(text.data(), text.data() + text.size(), back);
+    ASSERT_EQ(back, value) << text;
+    char theirs[64];
+    const char* const end = std::to_chars(theirs, theirs + 64, value).ptr;
+    ASSERT_LE(
+        text.find('e') == std::string_view::npos && value < 1e6F && value > 1e-3F ? text.size() : 0,
+        static_cast<std::size_t>(end - theirs) + 1)
+        << text;
+  };
+  for (int i = 1; i < 200'000; i += 7) {
+    for (const double scale : {1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e-9}) {
+      const double value = i / scale;
+      check(value);
+      check(-value);
+      check(std::nextafter(value, 0));
+      check(value * 1e9 + 1 / scale);
+      check_float(static_cast<float>(value));
+    }
+  }
 }
 
 // ---- well-known types ---------------------------------------------------------------------------

@@ -158,6 +158,11 @@ void Plans::Fill(const FieldDescriptor& field, FieldPlan* plan) const {
   plan->plain_name = IsPlain(plan->json_name);
   plan->key[0] = Key(plan->json_name);
   plan->key[1] = field.is_extension() ? plan->key[0] : Key(field.name());
+  for (int i = 0; i < 2; ++i) {
+    plan->key_size[i] = plan->key[i].size();
+    // One more: the first of an object is written without the comma.
+    plan->key[i].resize(std::max(plan->key[i].size(), Bytes::kShort + 1));
+  }
   const WireFormatLite::WireType wire_type =
       WireFormatLite::WireTypeForFieldType(static_cast<WireFormatLite::FieldType>(field.type()));
   plan->tag = WireFormatLite::MakeTag(field.number(), wire_type);

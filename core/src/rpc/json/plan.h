@@ -96,7 +96,9 @@ struct FieldPlan {
   // Before a packed list.
   char packed_tag_bytes[8] = {};
   std::string json_name;
-  std::string key[2];  // ,"name": of json_name and of the proto's name
+  // ,"name": of json_name and of the proto's name; Bytes::kShort bytes may be read of each.
+  std::string key[2];
+  std::size_t key_size[2] = {};
   const EnumPlan* enumeration = nullptr;
   mutable std::atomic<const MessagePlan*> message = nullptr;  // found on first use
 };

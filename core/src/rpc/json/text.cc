@@ -34,6 +34,48 @@ constexpr std::array<char, 256> kEscapes = [] {
   return table;
 }();
 
+constexpr std::uint64_t Repeat(unsigned char byte) noexcept {
+  return std::uint64_t{0x0101010101010101} * byte;
+}
+
+// Zero if eight bytes are ASCII that needs no escape.
+inline std::uint64_t Stops(std::uint64_t bytes) noexcept {
+  const auto has_zero = [](std::uint64_t x) { return (x - Repeat(1)) & ~x; };
+  const std::uint64_t stop = (bytes - Repeat(0x20)) | bytes | has_zero(bytes ^ Repeat('"')) |
+                             has_zero(bytes ^ Repeat('\\'));
+  return stop & Repeat(0x80);
+}
+
+// Copies up to 32 bytes if they are ASCII that needs no escape; the pieces overlap. True if so.
+inline bool CopyShortPlain(const char* from, std::size_t size, char* to) noexcept {
+  if (size >= 8) {
+    const auto piece = [&](std::size_t i) {
+      std::uint64_t bytes;
+      std::memcpy(&bytes, from + i, 8);
+      std::memcpy(to + i, &bytes, 8);
+      return Stops(bytes);
+    };
+    std::uint64_t stops = piece(0) | piece(size - 8);
+    if (size > 16) stops |= piece(8) | piece(size - 16);
+    return stops == 0;
+  }
+  if (size >= 4) {
+    std::uint32_t first;
+    std::uint32_t last;
+    std::memcpy(&first, from, 4);
+    std::memcpy(&last, from + size - 4, 4);
+    std::memcpy(to, &first, 4);
+    std::memcpy(to + size - 4, &last, 4);
+    return Stops(std::uint64_t{first} << 32 | last) == 0;
+  }
+  int stops = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    to[i] = from[i];
+    stops |= kEscapes[static_cast<unsigned char>(from[i])];
+  }
+  return stops == 0;
+}
+
 // How many bytes at the front need no escape. With `ascii`, stops at what is not ASCII, too.
 template <bool ascii>
 std::size_t PlainPrefix(const char* text, std::size_t size) noexcept {
@@ -58,6 +100,24 @@ std::size_t PlainPrefix(const char* text, std::size_t size) noexcept {
   }
   return i;
 }
+
+// "00", "01", ...
+constexpr std::array<char, 200> kPairs = [] {
+  std::array<char, 200> table{};
+  for (std::size_t i = 0; i < 100; ++i) {
+    table[2 * i] = static_cast<char>('0' + i / 10);
+    table[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return table;
+}();
+
+// The least numbers of two digits, three, and so on; zero has one digit, too.
+constexpr std::array<std::uint64_t, 20> kPowers = [] {
+  std::array<std::uint64_t, 20> table{};
+  std::uint64_t power = 1;
+  for (std::size_t i = 1; i < 20; ++i) table[i] = power *= 10;
+  return table;
+}();
 
 // ---- decimal ------------------------------------------------------------------------------------
 
@@ -113,8 +173,32 @@ char* FormatShortest(Float value, char* out) noexcept {
   if (value > -kWhole && value < kWhole) {
     const auto whole = static_cast<std::int64_t>(value);
     if (static_cast<Float>(whole) == value && (whole != 0 || !std::signbit(value))) {
-      return std::to_chars(out, out + kNumberRoom, whole).ptr;
+      return FormatInteger(whole, out);
     }
+  }
+  // Most fractions that people write have few decimals. A decimal of no more digits than the type
+  // holds in any case (15 of double) is read as it was written, and no other such is read the same:
+  // if division gives the value, this is its shortest form.
+  constexpr Float kMost = std::numeric_limits<Float>::digits10 == 15 ? Float{1e15F} : Float{1e6F};
+  const Float positive = std::abs(value);
+  for (const int decimals : {3, 6}) {
+    const Float scale = decimals == 3 ? Float{1e3F} : Float{1e6F};
+    const Float scaled = positive * scale + Float{0.5F};
+    if (!(scaled >= 1 && scaled < kMost)) continue;
+    const auto digits = static_cast<std::uint64_t>(scaled);
+    if (static_cast<Float>(digits) / scale != positive) continue;
+    if (value < 0) *out++ = '-';
+    const auto divisor = static_cast<std::uint64_t>(scale);
+    out = FormatDigits(digits / divisor, out);
+    *out++ = '.';
+    auto rest = static_cast<std::uint32_t>(digits % divisor);
+    for (int i = decimals - 1; i >= 0; --i) {
+      out[i] = static_cast<char>('0' + rest % 10);
+      rest /= 10;
+    }
+    out += decimals;
+    while (out[-1] == '0') --out;
+    return out;
   }
   char text[kNumberRoom];
   const char* const end =
@@ -127,7 +211,8 @@ char* FormatShortest(Float value, char* out) noexcept {
     if (*at != '.') digits[count++] = *at;
   }
   int exponent = 0;
-  std::from_chars(at[1] == '+' ? at + 2 : at + 1, end, exponent);
+  for (const char* digit = at + 2; digit != end; ++digit) exponent = exponent * 10 + (*digit - '0');
+  if (at[1] == '-') exponent = -exponent;
   const int point = exponent + 1;  // digits before the decimal point
   const auto put = [&](const char* from, int n) {
     std::memcpy(out, from, static_cast<std::size_t>(n));
@@ -341,6 +426,11 @@ bool AppendQuoted(std::string_view text, Bytes* out) {
   {
     char* at = out->Room(left + 2);
     *at++ = '"';
+    if (left <= 32 && CopyShortPlain(from, left, at)) {
+      at[left] = '"';
+      out->End(at + left + 1);
+      return true;
+    }
     const std::size_t plain = PlainPrefix<true>(from, left);
     if (plain != 0) std::memcpy(at, from, plain);
     at += plain;
@@ -499,6 +589,25 @@ bool DecodeBase64(std::string_view text, char* out) noexcept {
 }
 
 // ---- numbers ------------------------------------------------------------------------------------
+
+char* FormatDigits(std::uint64_t value, char* out) noexcept {
+  // How many there are, so that each is written where it stays: 1233 / 4096 is log10(2).
+  const int bits = 64 - std::countl_zero(value | 1);
+  const auto guess = static_cast<std::size_t>(bits * 1233 >> 12);
+  char* const end = out + guess + (value < kPowers[guess] ? 0 : 1);
+  char* at = end;
+  while (value >= 100) {
+    at -= 2;
+    std::memcpy(at, &kPairs[2 * (value % 100)], 2);
+    value /= 100;
+  }
+  if (value >= 10) {
+    std::memcpy(at - 2, &kPairs[2 * value], 2);
+  } else {
+    at[-1] = static_cast<char>('0' + value);
+  }
+  return end;
+}
 
 char* FormatDouble(double value, char* out) noexcept { return FormatShortest(value, out); }
 char* FormatFloat(float value, char* out) noexcept { return FormatShortest(value, out); }

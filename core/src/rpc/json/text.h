@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "rpc/json/bytes.h"
 
@@ -40,6 +41,18 @@ void AppendBase64(std::string_view bytes, Bytes* out);
 
 inline constexpr std::size_t kNumberRoom = 48;
 
+// In decimal; of any integer type.
+char* FormatDigits(std::uint64_t value, char* out) noexcept;
+template <class Number>
+char* FormatInteger(Number value, char* out) noexcept {
+  if constexpr (std::is_signed_v<Number>) {
+    if (value < 0) {
+      *out++ = '-';
+      return FormatDigits(~static_cast<std::uint64_t>(std::int64_t{value}) + 1, out);
+    }
+  }
+  return FormatDigits(static_cast<std::uint64_t>(value), out);
+}
 // As ECMAScript prints numbers (the shortest that reads back the same), and "-0" for that. Not for
 // infinities and NaN.
 char* FormatDouble(double value, char* out) noexcept;

@@ -66,8 +66,18 @@ inline const char* Tag(const char* at, const char* end, std::uint32_t* tag) noex
   return at;
 }
 
+const char* SkipOther(std::uint32_t tag, const char* at, const char* end, int depth) noexcept;
+
 // Past the value behind `tag`.
-const char* Skip(std::uint32_t tag, const char* at, const char* end, int depth = 0) noexcept {
+inline const char* Skip(std::uint32_t tag, const char* at, const char* end,
+                        int depth = 0) noexcept {
+  if ((tag & 7) != kLengthDelimited) return SkipOther(tag, at, end, depth);
+  std::size_t length = 0;
+  at = Length(at, end, &length);
+  return at == nullptr ? nullptr : at + length;
+}
+
+const char* SkipOther(std::uint32_t tag, const char* at, const char* end, int depth) noexcept {
   switch (tag & 7) {
     case 0: {
       std::uint64_t ignored = 0;
@@ -76,11 +86,6 @@ const char* Skip(std::uint32_t tag, const char* at, const char* end, int depth =
     }
     case 1:
       return end - at < 8 ? nullptr : at + 8;
-    case 2: {
-      std::size_t length = 0;
-      at = Length(at, end, &length);
-      return at == nullptr ? nullptr : at + length;
-    }
     case 3: {
       if (depth == kJsonMaxDepth) return nullptr;
       while (at < end) {
@@ -191,7 +196,7 @@ bool Writer::Field(const google::protobuf::Message& message, const FieldPlan& fi
     if (at == nullptr) return false;
     if (first) continue;  // an unknown field with the number
     // Without the name and the colon.
-    const std::size_t key = field.key[options_.preserve_proto_names ? 1 : 0].size() - 1;
+    const std::size_t key = field.key_size[options_.preserve_proto_names ? 1 : 0] - 1;
     const std::size_t value = out_.size() - begin - key;
     std::memmove(out_.data() + begin, out_.data() + begin + key, value);
     out_.Truncate(begin + value);
@@ -294,7 +299,7 @@ Writer::Place Writer::FieldOf(const FieldPlan& field, std::uint32_t tag, Place a
     at = Entries(field, tag, at, end, first);
   } else if (field.repeated) {
     at = Elements(field, tag, at, end, first);
-  } else if (IsUnknownEnum(field, at)) {
+  } else if (field.closed_enum && IsUnknownEnum(field, at)) {
     return Skip(tag, at, end);
   } else {
     Key(field, first);
@@ -305,7 +310,6 @@ Writer::Place Writer::FieldOf(const FieldPlan& field, std::uint32_t tag, Place a
 }
 
 bool Writer::IsUnknownEnum(const FieldPlan& field, Place at) const noexcept {
-  if (!field.closed_enum) return false;
   std::uint64_t bits = 0;
   return Varint(at, &bits) != nullptr &&
          field.enumeration->NameOf(static_cast<std::int32_t>(bits)).empty();
@@ -317,7 +321,7 @@ Writer::Place Writer::Elements(const FieldPlan& field, std::uint32_t tag, Place 
   bool open = false;
   std::size_t index = 0;
   const auto element = [&](Place from, Place stop) -> Place {
-    if (IsUnknownEnum(field, from)) return Skip(0, from, stop);
+    if (field.closed_enum && IsUnknownEnum(field, from)) return Skip(0, from, stop);
     if (open) {
       out_.Put(',');
     } else {
@@ -393,6 +397,18 @@ Writer::Place Writer::Entry(const FieldPlan& field, Place at, Place end, const B
   const FieldPlan& value = entry.fields[1];
   Place key_at = nullptr;
   Place value_at = nullptr;
+  // As everybody writes it: the key, the value, and nothing else.
+  if (stop - at >= 2 && static_cast<unsigned char>(*at) == key.tag) {
+    const Place after = Skip(key.tag, at + 1, stop);
+    if (after != nullptr && after < stop && static_cast<unsigned char>(*after) == value.tag) {
+      const Place beyond = Skip(value.tag, after + 1, stop);
+      if (beyond == stop) {
+        key_at = at + 1;
+        value_at = after + 1;
+        at = stop;
+      }
+    }
+  }
   while (at < stop) {
     std::uint32_t tag = 0;
     at = Tag(at, stop, &tag);
@@ -406,7 +422,7 @@ Writer::Place Writer::Entry(const FieldPlan& field, Place at, Place end, const B
     if (at == nullptr) return FailWire();
   }
   // An entry whose value is no value of a closed enum is an unknown field.
-  if (value_at != nullptr && IsUnknownEnum(value, value_at)) return stop;
+  if (value.closed_enum && value_at != nullptr && IsUnknownEnum(value, value_at)) return stop;
   begin();
   const std::size_t key_begin = out_.size();
   if (!MapKey(key, key_at, stop)) return nullptr;
@@ -577,8 +593,14 @@ void Writer::Default(const FieldPlan& field) {
 
 void Writer::Key(const FieldPlan& field, bool* first) {
   // The comma in front is left out of the first.
-  const std::string& key = field.key[options_.preserve_proto_names ? 1 : 0];
-  out_.Put(std::string_view(key).substr(*first ? 1 : 0));
+  const std::size_t which = options_.preserve_proto_names ? 1 : 0;
+  const std::size_t skip = *first ? 1 : 0;
+  const std::size_t size = field.key_size[which] - skip;
+  if (size <= Bytes::kShort) {
+    out_.PutShort(field.key[which].data() + skip, size);
+  } else {
+    out_.Put({field.key[which].data() + skip, size});
+  }
   *first = false;
 }
 
@@ -599,15 +621,14 @@ bool Writer::String(std::string_view text) {
 
 template <class Number>
 void Writer::Int(Number number) {
-  char* const at = out_.Room(kNumberRoom);
-  out_.End(std::to_chars(at, at + kNumberRoom, number).ptr);
+  out_.End(FormatInteger(number, out_.Room(kNumberRoom)));
 }
 
 template <class Number>
 void Writer::QuotedInt(Number number) {
   char* at = out_.Room(kNumberRoom);
   *at++ = '"';
-  at = std::to_chars(at, at + kNumberRoom - 2, number).ptr;
+  at = FormatInteger(number, at);
   *at++ = '"';
   out_.End(at);
 }
