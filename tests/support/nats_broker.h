@@ -28,7 +28,9 @@ namespace rookery::testing {
 
 class NatsBroker final {
  public:
-  // `config`: more lines of its configuration file. Null, if it cannot be started.
+  // With streams on disk, in its own folder: JetStream.
+  static constexpr const char* kJetStream = "jetstream { store_dir: \"$FOLDER/js\" }";
+  // `config`: more lines of its configuration file; "$FOLDER" in it is its folder. Null, if it cannot be started.
   [[nodiscard]] static std::unique_ptr<NatsBroker> Start(const std::string& config = "") {
     for (int attempt = 0; attempt < 5; ++attempt) {
       auto broker = std::make_unique<NatsBroker>(config);
@@ -41,8 +43,13 @@ class NatsBroker final {
     std::string name = (std::filesystem::temp_directory_path() / "rookery-nats-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) return;
     folder_ = name;
+    std::string lines = config;
+    const std::string here = "$FOLDER";
+    if (const std::size_t at = lines.find(here); at != std::string::npos) {
+      lines.replace(at, here.size(), folder_.string());
+    }
     std::ofstream(folder_ / "nats.conf") << "listen: \"127.0.0.1:" << port_ << "\"\n"
-                                         << config << "\n";
+                                         << lines << "\n";
   }
   ~NatsBroker() {
     Stop();

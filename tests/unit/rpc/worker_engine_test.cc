@@ -25,6 +25,7 @@
 #include "rookery/rpc/status.h"
 #include "rookery/runtime/event.h"
 #include "rookery/runtime/sleep.h"
+#include "worker.rookery.h"
 
 namespace rookery::testing {
 namespace {
@@ -131,6 +132,22 @@ class Worker final : public EchoService {
     controller.Event("batch", &Worker::OnBatch).Set(kDelivery, quick);
     quick.key_field = "secret";
     controller.Event("keyed", &Worker::OnKeyed).Set(kDelivery, quick);
+  }
+
+ private:
+  Script& script_;
+};
+
+// Says nothing in code: its proto does.
+class LedgerController final : public LedgerService {
+ public:
+  explicit LedgerController(Script& script) : script_(script) {}
+  Task<void> OnPaid(CallContext& call, const Paid& event) override {
+    Delivery* const delivery = Delivery::Of(call);
+    script_.Saw(event.text() + "/" + delivery->key() + "#" + std::to_string(delivery->attempt()) +
+                (delivery->last_attempt() ? "!" : ""));
+    if (event.text() == "busy") co_await Fail(absl::UnavailableError("busy"));
+    if (event.text() == "wrong") co_await Fail(absl::NotFoundError("wrong"));
   }
 
  private:
@@ -256,7 +273,7 @@ class WorkerEngineTest : public ::testing::Test {
     mine.signals = {};
     struct WorkerModule {};
     DynamicModule module = DynamicModule::Of<WorkerModule>();
-    module.ProvideValue(std::ref(script_)).Controller<Worker>();
+    module.ProvideValue(std::ref(script_)).Controller<Worker>().Controller<LedgerController>();
     app_ = std::make_unique<Application>(Application::Create(std::move(module), std::move(mine)));
     app_->Init();
     options_.transport = "memory";
@@ -575,6 +592,20 @@ TEST_F(WorkerEngineTest, ABatchsHandlerDecidesAboutOneOfThem) {
   EXPECT_THAT(script_.seen(), ElementsAre("a+reject+c+d"));
   EXPECT_THAT(broker_.dead(), SizeIs(1));
   EXPECT_EQ(stats().handled, 3U);
+}
+
+TEST_F(WorkerEngineTest, TheProtoSaysKeyAndRetries) {
+  Paid event;
+  event.mutable_account()->set_id(7);
+  for (const char* text : {"busy", "wrong", "ok"}) {
+    event.set_text(text);
+    PutBytes("ledger.paid", event.SerializeAsString());
+  }
+  ASSERT_TRUE(Idle());
+  EXPECT_THAT(script_.seen(), ElementsAre("busy/7#1", "busy/7#2!", "wrong/7#1", "ok/7#1"));
+  EXPECT_THAT(broker_.dead(), SizeIs(2));
+  const Handler* const handler = app_->host().handlers().Find("ledger.paid");
+  EXPECT_TRUE(WorkerEngine::Check(*handler, DeliveryPolicy()).ok());
 }
 
 TEST_F(WorkerEngineTest, AnExpiredEventIsSettledAndCounted) {

@@ -20,9 +20,6 @@
 
 namespace rookery {
 namespace nats_adapter {
-namespace {
-
-using google::protobuf::Message;
 
 // The loop that writes and reads for all clients of the process. nats.c tells of a request that
 // reached nobody only to an asynchronous subscription, whose thread it brings: so replies come by
@@ -47,6 +44,10 @@ std::shared_ptr<LoopPool> ClientLoops() {
   }
   return loops;
 }
+
+namespace {
+
+using google::protobuf::Message;
 
 struct SubscriptionDeleter {
   void operator()(natsSubscription* subscription) const noexcept {

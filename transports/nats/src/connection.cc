@@ -419,10 +419,13 @@ absl::Status Connection::Publish(const OutboundMessage& message) {
       value = text;
       status = natsMsgHeader_Add(raw, name.c_str(), value.c_str());
     };
+    const bool has_id =
+        std::any_of(message.fields.begin(), message.fields.end(),
+                    [](const WireField& field) { return field.name == "Nats-Msg-Id"; });
     for (const WireField& field : message.fields) {
       add(field.name, field.value);
       // What NATS's own tools and streams look for.
-      if (field.name == "ce-id") {
+      if (field.name == "ce-id" && !has_id) {
         add("Nats-Msg-Id", field.value);
       } else if (field.name == kStatusHeader && field.value != "0") {
         add("Nats-Service-Error-Code", field.value);

@@ -35,6 +35,9 @@ using MessagePtr = std::unique_ptr<natsMsg, MessageDeleter>;
 // what was sent.
 [[nodiscard]] InboundMessage ToInbound(MessagePtr message, bool* nobody = nullptr);
 
+// The loop of all clients of the process.
+[[nodiscard]] std::shared_ptr<LoopPool> ClientLoops();
+
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   struct Events {

@@ -263,6 +263,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     }
     for (const Handler* const handler : registry.all()) {
       const MethodDescriptor& method = handler->descriptor();
+      if (method.kind == MethodKind::kEvent && !options_.events) continue;
       const std::string group = GroupOf(method);
       if (!done.insert(group).second) continue;
       const bool pattern = !method.pattern.empty();

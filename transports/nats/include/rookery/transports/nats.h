@@ -51,6 +51,9 @@ struct Nats {
   std::string queue = {};
   // Server: false: every instance gets every message, requests included.
   bool queue_groups = true;
+  // Server: false: leaves the program's events to another listener, JetStream above all: what is
+  // sent to a stream's subject reaches core NATS's subscribers as well.
+  bool events = true;
   // In front of all subjects: "staging" makes shop.v1.Orders.Place staging.shop.v1.Orders.Place.
   // Both sides.
   std::string prefix = {};
