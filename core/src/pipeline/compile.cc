@@ -32,6 +32,7 @@ using internal::GuardFunction;
 using internal::HandlerPlan;
 using internal::InterceptorFunction;
 using internal::PipeFunction;
+using internal::PreRequestFunction;
 using internal::ScopedHandler;
 using internal::ScopedPlan;
 using internal::Stage;
@@ -210,6 +211,7 @@ struct Use {
 
 // Enhancers of one level, by kind.
 struct Level {
+  std::vector<Stage<PreRequestFunction>> hooks;
   std::vector<Use<GuardFunction>> guards;
   std::vector<Use<InterceptorFunction>> interceptors;
   std::vector<Use<PipeFunction>> pipes;
@@ -269,8 +271,18 @@ absl::Status Registry::Bind(const std::vector<EnhancerUse>& uses, const Resolve&
           absl::StrCat("nobody made the enhancer ", use.token.name(), At(use.where)));
     }
     void* const raw = instance.get();
+    if (raw != nullptr && use.mounted != nullptr && !use.mounted(raw)) continue;
     if (instance != nullptr) instances_.push_back(std::move(instance));
-    if (const auto* guard = std::get_if<GuardFunction>(&use.function)) {
+    if (const auto* hook = std::get_if<PreRequestFunction>(&use.function)) {
+      if (node.has_value()) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "The pre-request hook ", use.token.name(), At(use.where),
+            " is not a singleton, or something that it asks for is not: but it runs before "
+            "anything is made for a call.\n    mend: let it ask for rookery::Proxy<T>, or be a "
+            "guard."));
+      }
+      level->hooks.push_back({*hook, raw});
+    } else if (const auto* guard = std::get_if<GuardFunction>(&use.function)) {
       level->guards.push_back({{*guard, raw}, node});
     } else if (const auto* interceptor = std::get_if<InterceptorFunction>(&use.function)) {
       level->interceptors.push_back({{*interceptor, raw}, node});
@@ -354,6 +366,10 @@ absl::Status Registry::CompileController(const BoundController& controller, cons
       return absl::InternalError(
           absl::StrCat(Title(controller), " is not what serves ", Abs(served.method->full_name)));
     }
+    for (const Stage<PreRequestFunction>& hook : global.hooks) {
+      plan.guards.push_back({hook.function.run, hook.instance});
+    }
+    plan.hooks = plan.guards.size();
     AppendStages(global, *served.method, &scoped);
     AppendStages(own, *served.method, &scoped);
     AppendStages(level, *served.method, &scoped);

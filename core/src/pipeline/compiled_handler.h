@@ -30,6 +30,7 @@ struct HandlerPlan {
   const MethodInfo* method = nullptr;
   void* service = nullptr;                               // what MethodDescriptor::invoke takes
   std::vector<Stage<GuardFunction>> guards;              // in the order run
+  std::size_t hooks = 0;                                 // how many of them are pre-request hooks
   std::vector<Stage<InterceptorFunction>> interceptors;  // outermost first
   std::vector<Stage<PipeFunction>> pipes;                // those that take this method's request
   std::vector<Stage<FilterFunction>> filters;            // in the order asked

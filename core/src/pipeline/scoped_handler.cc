@@ -29,9 +29,10 @@ class [[nodiscard]] MakingScope final {
 };
 
 // Awaits a task in the call's context; whoever started the awaiting coroutine finds its own again.
+template <class T>
 class MakeInCall final : public NativeAwaitable {
  public:
-  MakeInCall(CallContext& call, const Task<void>& task) noexcept
+  MakeInCall(CallContext& call, const Task<T>& task) noexcept
       : call_(&call), handle_(task.handle()) {}
   bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> parent) noexcept {
@@ -40,14 +41,14 @@ class MakeInCall final : public NativeAwaitable {
     const MakingScope scope(*call_);
     return StartNested(handle_);
   }
-  TaskPromise<void>& await_resume() const noexcept {
+  TaskPromise<T>& await_resume() const noexcept {
     tls_context = outer_;
     return handle_.promise();
   }
 
  private:
   CallContext* call_;
-  std::coroutine_handle<TaskPromise<void>> handle_;
+  std::coroutine_handle<TaskPromise<T>> handle_;
   Context* outer_ = nullptr;
 };
 
@@ -155,6 +156,12 @@ std::shared_ptr<ScopedHandler::Filled> ScopedHandler::Fill(const Container::Scop
     }
   }
   if (plan_.controller.has_value()) plan.service = ServiceOf(instance(*plan_.controller));
+  if (!per_loop_alone_) {
+    // The hooks have run: see CallScoped.
+    plan.guards.erase(plan.guards.begin(),
+                      plan.guards.begin() + static_cast<std::ptrdiff_t>(plan.hooks));
+    plan.hooks = 0;
+  }
   auto filled = std::make_shared<Filled>(std::move(plan));
   filled->instances = std::move(instances);
   return filled;
@@ -201,22 +208,46 @@ Task<Response> ScopedHandler::Call(CallContext& call, Request& request) const {
   return CallScoped(call, request);
 }
 
+Task<absl::Status> ScopedHandler::RunHooks(CallContext& call, Request& request) const {
+  ExecutionContext context(call, *plan_.plan.method, request);
+  for (std::size_t i = 0; i < plan_.plan.hooks; ++i) {
+    const Stage<GuardFunction>& hook = plan_.plan.guards[i];
+    absl::Status status;
+    if (hook.function.status != nullptr) {
+      status = hook.function.status(hook.instance, context);
+    } else {
+      Task<absl::Status> later = hook.function.later_status(hook.instance, context);
+      status = co_await std::move(later);
+    }
+    if (!status.ok()) co_return std::move(status);
+  }
+  co_return absl::OkStatus();
+}
+
 Task<Response> ScopedHandler::CallScoped(CallContext& call, Request& request) const {
   Container::Scopes scopes;
   absl::Status status;
   std::exception_ptr error;
   bool made = false;
-  try {
-    const MakingScope scope(call);
-    std::shared_ptr<ScopeStore> store = per_loop_alone_ ? nullptr : StoreOf(call);
-    scopes = container_.Enter(*make_, std::move(store));
-    made = container_.TryMake(*make_, scopes);
-  } catch (...) {
-    error = std::current_exception();
+  // What there is one of per loop is made for no call: there the hooks run with the guards.
+  if (plan_.plan.hooks != 0 && !per_loop_alone_) {
+    Task<absl::Status> hooks = RunHooks(call, request);
+    TaskPromise<absl::Status>& done = co_await MakeInCall<absl::Status>(call, hooks);
+    if (done.outcome() == Outcome::kValue) status = std::move(done.value());
+    if (done.outcome() == Outcome::kStatus) status = std::move(done.status());
+    if (done.outcome() == Outcome::kException) error = done.exception();
   }
-  if (!made && error == nullptr) {
+  if (status.ok() && error == nullptr) try {
+      const MakingScope scope(call);
+      std::shared_ptr<ScopeStore> store = per_loop_alone_ ? nullptr : StoreOf(call);
+      scopes = container_.Enter(*make_, std::move(store));
+      made = container_.TryMake(*make_, scopes);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  if (!made && status.ok() && error == nullptr) {
     Task<void> make = container_.Make(make_, scopes);
-    TaskPromise<void>& done = co_await MakeInCall(call, make);
+    TaskPromise<void>& done = co_await MakeInCall<void>(call, make);
     if (done.outcome() == Outcome::kStatus) status = std::move(done.status());
     if (done.outcome() == Outcome::kException) error = done.exception();
   }

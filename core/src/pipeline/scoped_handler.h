@@ -58,6 +58,8 @@ class ScopedHandler final : public Handler {
   // Of this loop, for a method that differs between loops alone; null if there is none yet.
   [[nodiscard]] std::shared_ptr<Filled> OfThisLoop() const;
   [[nodiscard]] Task<Response> CallScoped(CallContext& call, Request& request) const;
+  // Runs the pre-request hooks: what is made afterwards sees what they did.
+  [[nodiscard]] Task<absl::Status> RunHooks(CallContext& call, Request& request) const;
   [[nodiscard]] std::shared_ptr<Filled> Fill(const Container::Scopes& scopes) const;
   // Nothing but a failure, and those filters that could be made.
   [[nodiscard]] std::shared_ptr<Filled> Broken(const Container::Scopes& scopes, absl::Status status,

@@ -5,13 +5,6 @@
 #include "runtime/abseil_strings.h"
 
 namespace rookery {
-namespace {
-
-// The id of a context that is no call's, or that Run was given one for.
-inline constexpr ContextKey<std::string> kClsId{"cls.id"};
-
-}  // namespace
-
 namespace internal {
 
 void ThrowNoContext(std::string_view what, std::string_view key) {
@@ -32,10 +25,17 @@ ContextRef MakeClsContext(const ClsRunOptions& options) {
                                                               : Context::Nesting::kInherit));
     // Values are left behind, but what runs inside is still part of the same request.
     if (around != nullptr && options.nesting == ClsNesting::kOverride) {
-      if (const std::string* const id = around->Find(kClsId)) context->Set(kClsId, *id);
+      if (const RequestIdentity* const identity = around->Find(kRequestIdentity)) {
+        context->Set(kRequestIdentity, *identity);
+      }
     }
   }
-  if (!options.id.empty()) context->Set(kClsId, options.id);
+  if (!options.id.empty()) {
+    RequestIdentity identity;
+    if (const RequestIdentity* const known = context->Find(kRequestIdentity)) identity = *known;
+    identity.id = options.id;
+    context->Set(kRequestIdentity, std::move(identity));
+  }
   return context;
 }
 
@@ -48,10 +48,7 @@ bool Cls::Has(const ContextKeyBase& key) noexcept {
 
 std::string_view Cls::Id() {
   Context* const context = Context::Current();
-  if (context == nullptr) return {};
-  if (const std::string* const id = context->Find(kClsId)) return *id;
-  if (CallContext* const call = CallContext::Current()) return call->request_id();
-  return context->Set(kClsId, NewRequestId());
+  return context == nullptr ? std::string_view() : RequestIdOf(*context);
 }
 
 }  // namespace rookery

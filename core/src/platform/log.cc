@@ -437,7 +437,10 @@ class LogCore final {
     const auto add = [&writer, &given](std::string_view key, std::string_view text) {
       if (!text.empty() && !given(key)) writer.Text(key, text);
     };
-    add("request_id", Cls::Id());
+    const RequestIdentity* const identity = context.Find(kRequestIdentity);
+    if (identity == nullptr || identity->policy == nullptr || identity->policy->log) {
+      add("request_id", RequestIdOf(context));
+    }
     if (CallContext* const call = CallContext::Current()) {
       const TraceContext& trace = call->trace();
       add("trace_id", trace.trace_id());

@@ -9,7 +9,11 @@
 namespace rookery {
 
 bool IsSaneRequestId(std::string_view id) noexcept {
-  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
+  return !id.empty() && id.size() <= 128 && HasRequestIdCharacters(id);
+}
+
+bool HasRequestIdCharacters(std::string_view id) noexcept {
+  return std::all_of(id.begin(), id.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
            c == '_' || c == ':' || c == '-';
   });
@@ -22,6 +26,30 @@ std::string NewRequestId() {
   internal::AppendHex(&id, internal::FastRandom64(), 16);
   return id;
 }
+
+std::string_view RequestIdOf(Context& context) {
+  internal::RequestIdentity* const identity = context.Find(internal::kRequestIdentity);
+  if (identity != nullptr && !identity->id.empty()) return identity->id;
+  if (auto* const call = static_cast<CallContext*>(context.call())) return call->request_id();
+  if (identity != nullptr) return identity->id = NewRequestId();
+  return context.Set(internal::kRequestIdentity, internal::RequestIdentity{NewRequestId(), nullptr})
+      .id;
+}
+
+namespace internal {
+
+void AddRequestId(Context& context, Metadata* metadata) {
+  const RequestIdentity* const identity = context.Find(kRequestIdentity);
+  // Outside a call nobody has an id before it is given one, or asked for it.
+  if (context.call() == nullptr && (identity == nullptr || identity->id.empty())) return;
+  std::string_view header = "x-request-id";
+  if (identity != nullptr && identity->policy != nullptr) header = identity->policy->header;
+  if (header.empty() || metadata->Has(header)) return;
+  // An id of one's own may have characters that no header can carry: then it stays here.
+  metadata->Add(header, RequestIdOf(context)).IgnoreError();
+}
+
+}  // namespace internal
 
 std::chrono::nanoseconds CallContext::time_remaining() const noexcept {
   if (deadline() == kNoDeadline) return std::chrono::nanoseconds::max();
@@ -68,6 +96,13 @@ void CallContext::LoadRequestIdOnce() {
   if (!BeginLoad(kRequestId)) return;
   request_id_ = std::move(id);
   EndLoad(kRequestId);
+}
+
+bool CallContext::SetRequestId(std::string id) {
+  if (!BeginLoad(kRequestId)) return false;
+  request_id_ = std::move(id);
+  EndLoad(kRequestId);
+  return true;
 }
 
 void CallContext::LoadTraceOnce() {

@@ -23,10 +23,8 @@ using google::protobuf::Message;
 
 // What the user's options set under one of these keys is left as it is.
 void AddPropagated(Context& context, Metadata* metadata) {
+  AddRequestId(context, metadata);
   if (auto* const call = static_cast<CallContext*>(context.call())) {
-    if (!metadata->Has("x-request-id")) {
-      metadata->AddUnchecked("x-request-id", call->request_id());
-    }
     if (!metadata->Has("traceparent")) {
       // The server makes the span of its own, whose parent is the one named here.
       const TraceContext& trace = call->trace();

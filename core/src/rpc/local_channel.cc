@@ -58,6 +58,10 @@ class LocalCall final : public CallContext, private MessageSource {
       // never changes, and is read when it is asked for.
       const std::string baggage = BaggageOf(*current);
       if (!baggage.empty() && !sent_.Has("baggage")) sent_.AddUnchecked("baggage", baggage);
+      if (current->Find(kRequestIdentity) != nullptr) {
+        AddRequestId(*current, &sent_);
+        id_told_ = true;
+      }
     }
   }
   ~LocalCall() override = default;
@@ -312,7 +316,9 @@ class LocalCall final : public CallContext, private MessageSource {
     *metadata = sent_;
     auto* const caller = static_cast<CallContext*>(caller_.get());
     if (caller == nullptr) return;
-    if (!sent_.Has("x-request-id")) metadata->AddUnchecked("x-request-id", caller->request_id());
+    if (!id_told_ && !sent_.Has("x-request-id")) {
+      metadata->AddUnchecked("x-request-id", caller->request_id());
+    }
     if (!sent_.Has("traceparent")) {
       const TraceContext& trace = caller->trace();
       metadata->AddUnchecked("traceparent", trace.ToTraceparent());
@@ -330,6 +336,7 @@ class LocalCall final : public CallContext, private MessageSource {
   const Handler* const handler_;
   ContextRef caller_;
   Metadata sent_;
+  bool id_told_ = false;  // all that is said of the caller's id is in sent_
   std::unique_ptr<Message> own_request_;
   Request request_{nullptr, false};
   std::optional<Metadata> headers_;  // as they were at the first message

@@ -322,6 +322,18 @@ class Application final : public ApplicationContext {
     globals().UseFilter(std::move(filter));
     return *this;
   }
+  // What runs before the guards of every call: see rookery/pipeline/pre_request.h. Nest's
+  // registerPreRequestHook.
+  template <class H>
+  Application& UsePreRequestHook() {
+    globals().UsePreRequestHook<H>();
+    return *this;
+  }
+  template <class H>
+  Application& UsePreRequestHook(std::shared_ptr<H> hook) {
+    globals().UsePreRequestHook(std::move(hook));
+    return *this;
+  }
 
   // Init, then binds all listeners, in the order given. When one fails, those before it are closed,
   // the shutdown hooks run, and ApplicationError says which and why.

@@ -48,6 +48,9 @@ class Proxy final {
     return internal::ResolveCell<value_type>(cell_);
   }
 
+  // For the framework.
+  [[nodiscard]] const std::shared_ptr<internal::LazyCell>& cell() const noexcept { return cell_; }
+
  private:
   std::shared_ptr<internal::LazyCell> cell_;
 };

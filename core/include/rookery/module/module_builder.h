@@ -49,6 +49,8 @@ template <class P>
 void DescribeGlobalPipe(GlobalEnhancers& enhancers);
 template <class F>
 void DescribeGlobalFilter(GlobalEnhancers& enhancers);
+template <class H>
+void DescribePreRequestHook(GlobalEnhancers& enhancers);
 
 namespace internal {
 
@@ -355,6 +357,12 @@ class ModuleVerbs {
   template <class F>
   Self& GlobalFilter(Where where = Where::current()) {
     definition().enhancers.push_back({&DescribeGlobalFilter<F>, where});
+    return self();
+  }
+  // What runs before the guards of every call: see rookery/pipeline/pre_request.h.
+  template <class H>
+  Self& PreRequestHook(Where where = Where::current()) {
+    definition().enhancers.push_back({&DescribePreRequestHook<H>, where});
     return self();
   }
 

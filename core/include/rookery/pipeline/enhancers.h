@@ -15,6 +15,7 @@
 #include <source_location>
 #include <span>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -25,13 +26,14 @@
 #include "rookery/pipeline/guard.h"
 #include "rookery/pipeline/interceptor.h"
 #include "rookery/pipeline/pipe.h"
+#include "rookery/pipeline/pre_request.h"
 
 namespace rookery {
 
 namespace internal {
 
-using EnhancerFunction =
-    std::variant<GuardFunction, InterceptorFunction, PipeFunction, FilterFunction>;
+using EnhancerFunction = std::variant<GuardFunction, InterceptorFunction, PipeFunction,
+                                      FilterFunction, PreRequestFunction>;
 
 // One use of an enhancer: what to call, and on which instance.
 struct EnhancerUse {
@@ -39,6 +41,18 @@ struct EnhancerUse {
   Token token;                     // for the container, unless there is an instance
   std::shared_ptr<void> instance;  // of exactly the enhancer's class
   std::source_location where;
+  // Whether the instance is to be used at all; null: it is. See MountedEnhancer.
+  bool (*mounted)(const void* instance) = nullptr;
+};
+
+// The base of an enhancer that may turn out, once it is made, not to be wanted: then it costs
+// nothing. For the framework's own.
+class MountedEnhancer {
+ public:
+  [[nodiscard]] virtual bool mounted() const = 0;
+
+ protected:
+  ~MountedEnhancer() = default;
 };
 
 // What takes the place of the class `replaced` wherever that is used as an enhancer of the same
@@ -128,7 +142,6 @@ class EnhancerVerbs {
 
   internal::EnhancerList enhancers_;
 
- private:
   // Apart from the other, so that an instance's class need not be one that can be injected into.
   template <class E, class Function>
   Self& UseClass(Function function, Where where) {
@@ -141,6 +154,8 @@ class EnhancerVerbs {
     }
     return Add<E>(function, std::move(instance), nullptr, where);
   }
+
+ private:
   template <class E, class Function>
   Self& Add(Function function, std::shared_ptr<void> instance,
             ProviderSpec (*provider)(std::source_location where), Where where) {
@@ -149,6 +164,9 @@ class EnhancerVerbs {
     use.token = Token::Of<E>();
     use.instance = std::move(instance);
     use.where = where;
+    if constexpr (std::is_base_of_v<internal::MountedEnhancer, E>) {
+      use.mounted = [](const void* enhancer) { return static_cast<const E*>(enhancer)->mounted(); };
+    }
     enhancers_.Add(std::move(use), provider);
     return static_cast<Self&>(*this);
   }
@@ -162,6 +180,16 @@ class EnhancerVerbs {
 class GlobalEnhancers final : public EnhancerVerbs<GlobalEnhancers> {
  public:
   GlobalEnhancers() : GlobalEnhancers(std::make_unique<std::vector<ProviderSpec>>()) {}
+
+  // What runs before all guards, and before anything is made for the call: see pre_request.h.
+  template <class H>
+  GlobalEnhancers& UsePreRequestHook(Where where = Where::current()) {
+    return UseClass<H>(internal::MakePreRequestFunction<H>(), where);
+  }
+  template <class H>
+  GlobalEnhancers& UsePreRequestHook(std::shared_ptr<H> hook, Where where = Where::current()) {
+    return UseInstance<H>(internal::MakePreRequestFunction<H>(), std::move(hook), where);
+  }
 
   // The providers of the classes named, each once, for the container.
   [[nodiscard]] std::span<const ProviderSpec> injectables() const noexcept { return *injectables_; }
@@ -191,6 +219,10 @@ void DescribeGlobalPipe(GlobalEnhancers& enhancers) {
 template <class F>
 void DescribeGlobalFilter(GlobalEnhancers& enhancers) {
   enhancers.UseFilter<F>();
+}
+template <class H>
+void DescribePreRequestHook(GlobalEnhancers& enhancers) {
+  enhancers.UsePreRequestHook<H>();
 }
 
 }  // namespace rookery

@@ -5,6 +5,7 @@
 //   rookery::Cls::Set(kUserId, "u-1");                         // in a guard, say
 //   const std::string* user = rookery::Cls::Get(kUserId);      // anywhere below, on any thread
 //   co_await rookery::Cls::Run([] { return Nightly(); });      // a context where there is no call
+//   const rookery::ClsScope cls = rookery::Cls::Enter();       // the same for the rest of a test
 //
 // What nestjs-cls gives Node. Inside a call there is always a context: its CallContext.
 #ifndef ROOKERY_PLATFORM_CLS_H_
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "rookery/di/token.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/task.h"
 
@@ -162,6 +164,18 @@ auto RunIn(ContextRef context, Fn&& function) {
 
 }  // namespace internal
 
+// Makes a context current until the end of the scope: see Cls::Enter. Neither to be moved nor kept
+// across a co_await: in a coroutine use Cls::Run.
+class [[nodiscard]] ClsScope final {
+ public:
+  explicit ClsScope(ContextRef context) noexcept
+      : context_(std::move(context)), scope_(context_.get()) {}
+
+ private:
+  ContextRef context_;
+  ContextScope scope_;
+};
+
 // See the top of this file. All functions work on the current context of this thread. Values are
 // touched by one thread at a time: that which runs the call.
 //
@@ -232,6 +246,19 @@ class Cls final {
     return internal::RunIn(std::move(context), std::forward<Fn>(function));
   }
 
+  // A context that lasts until the end of the scope, for code that is no function to be passed: the
+  // body of a test, main (nestjs-cls: enter, enterWith). Nested as Run is.
+  static ClsScope Enter(const ClsRunOptions& options = ClsRunOptions()) {
+    return ClsScope(internal::MakeClsContext(options));
+  }
+  // The same with these values and no others, unless the options say so.
+  static ClsScope EnterWith(ClsValues values,
+                            const ClsRunOptions& options = ClsRunOptions(ClsNesting::kOverride)) {
+    ContextRef context = internal::MakeClsContext(options);
+    std::move(values).MoveTo(*context.get());
+    return ClsScope(std::move(context));
+  }
+
   // Runs `function` outside any context (nestjs-cls: exit): no values, deadline or cancellation.
   template <class Fn>
   static auto Exit(Fn&& function) {
@@ -249,6 +276,36 @@ class Cls final {
 
 // The name that users of nestjs-cls look for.
 using ClsService = Cls;
+
+// A typed store: all that an application keeps in CLS as one struct (nestjs-cls:
+// ClsService<MyStore>). A class that is given a ClsStore<S>& wants it provided:
+// module.Provide<ClsStore<S>>(); but all it does is static.
+//
+//   struct Session { std::string user; int tenant = 0; };
+//   rookery::ClsStore<Session> session;
+//   session->user = "ada";                                  // in a guard, say
+//   Log(session->user);                                     // below
+//
+// S must be copyable, and default-constructible for whoever asks before it is set. Nested contexts
+// copy it as they do all values. Threads and lifetime: as Cls::Get.
+template <class S>
+class ClsStore final {
+ public:
+  // For Cls::Has, ClsValues::Set and the like.
+  static constexpr ClsKey<S> kKey{internal::TypeName<S>()};
+
+  // The store, made if there is none. Outside a context: throws, as Cls::Set.
+  [[nodiscard]] static S& Get() {
+    S* const present = Cls::Get(kKey);
+    return present != nullptr ? *present : Cls::Set(kKey, S());
+  }
+  // The store, or null if nobody has made it, or there is no context.
+  [[nodiscard]] static S* Find() noexcept { return Cls::Get(kKey); }
+  static S& Set(S value) { return Cls::Set(kKey, std::move(value)); }
+
+  S& operator*() const { return Get(); }
+  S* operator->() const { return &Get(); }
+};
 
 }  // namespace rookery
 

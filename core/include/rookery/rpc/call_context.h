@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,6 +99,9 @@ class CallContext : public Context {
       LoadRequestIdOnce();
     return request_id_;
   }
+  // Decides what request_id() gives, for the framework: see ClsModule. False, and nothing changed,
+  // if somebody has asked for it before.
+  bool SetRequestId(std::string id);
   // This call's place in the trace: the caller's traceparent continued, or a new trace.
   [[nodiscard]] const TraceContext& trace() {
     if (!Loaded(kTrace)) [[unlikely]]
@@ -164,8 +168,32 @@ class CallContext : public Context {
 
 // A request id that may be taken over from a caller: 1 to 128 characters of [A-Za-z0-9._:-].
 [[nodiscard]] bool IsSaneRequestId(std::string_view id) noexcept;
+// Whether it is of these characters, however many there are.
+[[nodiscard]] bool HasRequestIdCharacters(std::string_view id) noexcept;
 // A new one: 32 hex digits, as unique as a UUID.
 [[nodiscard]] std::string NewRequestId();
+// The id of what runs in `context`: one of its own (a Cls::Run that was given one), else its
+// call's, else one made now. Valid until the context's id changes or the context ends.
+[[nodiscard]] std::string_view RequestIdOf(Context& context);
+
+namespace internal {
+
+// To whom an id is told. ClsModule makes it of its options.
+struct RequestIdPolicy {
+  std::string header;  // that outgoing calls carry it under; empty: they do not
+  bool log = true;
+};
+// What a context says of its id, where that is not simply its call's, told to everybody.
+struct RequestIdentity {
+  std::string id;                                 // empty: the call's
+  std::shared_ptr<const RequestIdPolicy> policy;  // null: x-request-id, and logged
+};
+inline constexpr ContextKey<RequestIdentity> kRequestIdentity{"request.id"};
+
+// Adds the id of `context` to what a call made there sends, unless that says something else.
+void AddRequestId(Context& context, Metadata* metadata);
+
+}  // namespace internal
 
 }  // namespace rookery
 
