@@ -50,12 +50,21 @@ std::shared_ptr<Loop> CurrentLoop() {
   return std::shared_ptr<Loop>(std::shared_ptr<void>(), Loop::Current());
 }
 
+// Whether nothing is different about a listener.
+bool IsUsual(const ListenOptions& how) {
+  return how.inherits() && how.enhancers().enhancers().uses().empty();
+}
+
 const HandlerRegistry& Nobody() {
   static const NoHandlers nobody;
   return nobody;
 }
 
 }  // namespace
+
+const HandlerRegistry& ListenerHost::handlers() const {
+  return registry_ == nullptr ? Nobody() : *registry_;
+}
 
 ApplicationImpl::ApplicationImpl(ApplicationOptions options)
     : options_(std::move(options)),
@@ -208,27 +217,31 @@ std::optional<std::uint32_t> ApplicationImpl::EnhancerScope(Container::Id id) co
   return id;
 }
 
+void ApplicationImpl::BindTransientEnhancers(ModuleGraph::Index module, const Token& user,
+                                             std::span<const ProviderSpec> specs) {
+  for (const ProviderSpec& spec : specs) {
+    const Container::Id id = graph_.FindEnhancer(module, spec.token);
+    if (id == Container::kAbsent || !container_.transient(id)) continue;
+    Container::Id& own =
+        own_enhancers_.try_emplace(std::tuple(module, user, spec.token), Container::kAbsent)
+            .first->second;
+    if (own == Container::kAbsent) own = graph_.NodeFor(id, user);
+  }
+}
+
 void ApplicationImpl::BindTransients() {
   if (!container_.any_scoped()) return;
-  const auto bind = [this](ModuleGraph::Index module, const Token& user,
-                           std::span<const ProviderSpec> specs) {
-    for (const ProviderSpec& spec : specs) {
-      const Container::Id id = graph_.FindEnhancer(module, spec.token);
-      if (id == Container::kAbsent || !container_.transient(id)) continue;
-      Container::Id& own =
-          own_enhancers_.try_emplace(std::tuple(module, user, spec.token), Container::kAbsent)
-              .first->second;
-      if (own == Container::kAbsent) own = graph_.NodeFor(id, user);
-    }
-  };
   for (Described& described : controllers_) {
     const Token user = container_.spec(described.id).token;
     described.node = graph_.NodeFor(described.id, Token());
-    bind(described.module, user, described.builder.injectables());
+    BindTransientEnhancers(described.module, user, described.builder.injectables());
   }
-  bind(graph_.root(), Token(), globals_.injectables());
+  BindTransientEnhancers(graph_.root(), Token(), globals_.injectables());
+  for (const Listener& listener : listeners_) {
+    BindTransientEnhancers(graph_.root(), Token(), listener.how.enhancers().injectables());
+  }
   for (const ModuleEnhancers& own : module_enhancers_) {
-    bind(own.module, Token(), own.enhancers.injectables());
+    BindTransientEnhancers(own.module, Token(), own.enhancers.injectables());
   }
 }
 
@@ -343,26 +356,19 @@ absl::Status ApplicationImpl::Build(const ModuleImport& root,
 
 // ---- starting -------------------------------------------------------------------------------
 
-absl::Status ApplicationImpl::Compile() {
-  // Enhancers that the application itself named: classes are made now, in the root module.
-  OverrideEnhancers(&globals_);
-  if (const std::vector<std::string> unused = UnusedOverrides(); !unused.empty()) {
-    return Faulty(" cannot be started", unused, absl::StatusCode::kFailedPrecondition);
+absl::Status ApplicationImpl::AddEnhancers(const GlobalEnhancers& enhancers) {
+  for (const ProviderSpec& spec : enhancers.injectables()) {
+    absl::StatusOr<Container::Id> id = graph_.AddLate(graph_.root(), spec);
+    if (!id.ok()) return id.status();
   }
-  {
-    const std::lock_guard<std::mutex> lock(graph_mutex_);
-    for (const ProviderSpec& spec : globals_.injectables()) {
-      absl::StatusOr<Container::Id> id = graph_.AddLate(graph_.root(), spec);
-      if (!id.ok()) return id.status();
-    }
-    BindTransients();
-  }
-  const std::vector<std::string> failures = Construct(Clock::now() + options_.startup_timeout);
-  if (!failures.empty()) {
-    return Faulty(" cannot be started", failures, absl::StatusCode::kFailedPrecondition);
-  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<HandlerRegistry>> ApplicationImpl::CompileFor(
+    const ListenOptions* how) {
+  const bool inherits = how == nullptr || how->inherits();
   std::vector<BoundEnhancers> enhancers;
-  const auto bind = [&](const GlobalEnhancers& own, ModuleGraph::Index module) {
+  const auto bind = [&](const GlobalEnhancers& own, ModuleGraph::Index module, bool hooks_only) {
     BoundEnhancers bound;
     bound.enhancers = &own;
     bound.resolve = [this, module](const Token& token) {
@@ -371,15 +377,68 @@ absl::Status ApplicationImpl::Compile() {
     bound.scoped = [this, module](const Token& token) {
       return EnhancerScope(EnhancerNode(module, Token(), token));
     };
+    bound.hooks_only = hooks_only;
     enhancers.push_back(std::move(bound));
   };
   // app.UseGlobal... first, then the providers of modules: Nest's order.
-  bind(globals_, graph_.root());
-  for (const ModuleEnhancers& own : module_enhancers_) bind(own.enhancers, own.module);
-  absl::StatusOr<std::unique_ptr<HandlerRegistry>> registry =
-      CompileHandlers(Bind(), std::move(enhancers), *stats_, options_.accept_baggage, &container_);
+  bind(globals_, graph_.root(), !inherits);
+  for (const ModuleEnhancers& own : module_enhancers_) bind(own.enhancers, own.module, !inherits);
+  if (how != nullptr) bind(how->enhancers(), graph_.root(), false);
+  return CompileHandlers(Bind(), std::move(enhancers), *stats_, options_.accept_baggage,
+                         &container_);
+}
+
+absl::Status ApplicationImpl::CompileListener(Listener* listener) {
+  const ListenOptions& how = listener->how;
+  if (IsUsual(how)) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<HandlerRegistry>> registry = CompileFor(&how);
+  if (!registry.ok()) return registry.status();
+  listener->host = std::make_unique<ListenerHost>(*this, *std::move(registry));
+  return absl::OkStatus();
+}
+
+absl::Status ApplicationImpl::PrepareLateListener(Listener* listener) {
+  if (IsUsual(listener->how)) return absl::OkStatus();
+  GlobalEnhancers& enhancers = listener->how.enhancers();
+  OverrideEnhancers(&enhancers);
+  const std::lock_guard<std::mutex> loading(load_mutex_);
+  {
+    const std::lock_guard<std::mutex> lock(graph_mutex_);
+    if (absl::Status status = AddEnhancers(enhancers); !status.ok()) return status;
+    BindTransientEnhancers(graph_.root(), Token(), enhancers.injectables());
+  }
+  const std::vector<std::string> failures = Construct(StartupDeadline());
+  if (!failures.empty())
+    return Faulty(" cannot listen", failures, absl::StatusCode::kFailedPrecondition);
+  const std::lock_guard<std::mutex> lock(graph_mutex_);
+  return CompileListener(listener);
+}
+
+absl::Status ApplicationImpl::Compile() {
+  // Enhancers that the application itself named: classes are made now, in the root module.
+  OverrideEnhancers(&globals_);
+  for (const Listener& listener : listeners_) OverrideEnhancers(&listener.how.enhancers());
+  if (const std::vector<std::string> unused = UnusedOverrides(); !unused.empty()) {
+    return Faulty(" cannot be started", unused, absl::StatusCode::kFailedPrecondition);
+  }
+  {
+    const std::lock_guard<std::mutex> lock(graph_mutex_);
+    if (absl::Status status = AddEnhancers(globals_); !status.ok()) return status;
+    for (const Listener& listener : listeners_) {
+      if (absl::Status status = AddEnhancers(listener.how.enhancers()); !status.ok()) return status;
+    }
+    BindTransients();
+  }
+  const std::vector<std::string> failures = Construct(Clock::now() + options_.startup_timeout);
+  if (!failures.empty()) {
+    return Faulty(" cannot be started", failures, absl::StatusCode::kFailedPrecondition);
+  }
+  absl::StatusOr<std::unique_ptr<HandlerRegistry>> registry = CompileFor(nullptr);
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
+  for (Listener& listener : listeners_) {
+    if (absl::Status status = CompileListener(&listener); !status.ok()) return status;
+  }
   // With the host: a caller in SyncWait may leave before its call has ended, which goes on there.
   local_ = std::make_shared<LocalEndpoint>(static_cast<TransportHost&>(*this));
   return absl::OkStatus();
@@ -449,14 +508,32 @@ absl::Status ApplicationImpl::Init() {
   return absl::OkStatus();
 }
 
-absl::Status ApplicationImpl::AddTransport(std::unique_ptr<ServerTransport> transport) {
+TransportHost& ApplicationImpl::HostOf(std::size_t listener) noexcept {
+  ListenerHost* const own = listeners_[listener].host.get();
+  return own == nullptr ? static_cast<TransportHost&>(*this) : *own;
+}
+
+absl::Status ApplicationImpl::AddTransport(std::unique_ptr<ServerTransport> transport,
+                                           const ListenOptions& how) {
+  Listener listener{how, nullptr};
+  if (initialised()) {
+    absl::Status status = PrepareLateListener(&listener);
+    if (!status.ok()) {
+      return absl::Status(
+          status.code(),
+          absl::StrCat("Can't listen on ", std::string(transport->name()), ": ", status.message()));
+    }
+  }
+  listeners_.push_back(std::move(listener));
   transports_.push_back(std::move(transport));
   if (phase_ != Phase::kStarted) return absl::OkStatus();
   ServerTransport& added = *transports_.back();
-  if (absl::Status status = added.Start(*this); !status.ok()) {
+  TransportHost& host = HostOf(transports_.size() - 1);
+  if (absl::Status status = added.Start(host); !status.ok()) {
     absl::Status failed(status.code(), absl::StrCat("Can't listen on ", std::string(added.name()),
                                                     ": ", status.message()));
     transports_.pop_back();
+    listeners_.pop_back();
     return failed;
   }
   started_ = transports_.size();
@@ -475,7 +552,7 @@ absl::Status ApplicationImpl::Start() {
   for (const std::unique_ptr<ServerTransport>& transport : transports_) {
     absl::Status status;
     try {
-      status = transport->Start(*this);
+      status = transport->Start(HostOf(started_));
     } catch (...) {
       status = StatusFromException(std::current_exception());
     }
@@ -680,6 +757,9 @@ void ApplicationImpl::Teardown() noexcept {
   if (loops != nullptr) loops->Stop();
   local_.reset();
   registry_.reset();
+  for (const Listener& listener : listeners_) {
+    if (listener.host != nullptr) listener.host->DropHandlers();
+  }
   if (!abandoned_) container_.Destroy();
   transports_.clear();
 }
@@ -753,8 +833,9 @@ TransportHost& ApplicationContext::host() noexcept { return *impl_; }
 
 absl::Status Application::TryStart() { return impl().Start(); }
 
-void Application::AddTransport(std::unique_ptr<ServerTransport> transport) {
-  OrThrow(impl().AddTransport(std::move(transport)));
+void Application::AddTransport(std::unique_ptr<ServerTransport> transport,
+                               const ListenOptions& how) {
+  OrThrow(impl().AddTransport(std::move(transport), how));
 }
 
 GlobalEnhancers& Application::globals() {

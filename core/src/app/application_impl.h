@@ -36,6 +36,23 @@ namespace rookery::internal {
 // Set where a module is being loaded: its own providers cannot load another meanwhile.
 inline constexpr ContextKey<bool> kLoading{"rookery.loading"};
 
+// The application, as a listener knows it whose calls go through enhancers of its own.
+class ListenerHost final : public TransportHost {
+ public:
+  // `app` outlives it.
+  ListenerHost(TransportHost& app, std::unique_ptr<HandlerRegistry> registry) noexcept
+      : app_(app), registry_(std::move(registry)) {}
+  [[nodiscard]] const HandlerRegistry& handlers() const override;
+  [[nodiscard]] LoopPool& loops() override { return app_.loops(); }
+  [[nodiscard]] bool ready() const noexcept override { return app_.ready(); }
+  // Before the instances go that they point at.
+  void DropHandlers() noexcept { registry_.reset(); }
+
+ private:
+  TransportHost& app_;
+  std::unique_ptr<HandlerRegistry> registry_;
+};
+
 // Shared by the Application and by nothing else but tasks that ignored their deadline.
 class ApplicationImpl final : public TransportHost,
                               public ModuleHost,
@@ -54,7 +71,8 @@ class ApplicationImpl final : public TransportHost,
   // Destroys all instances, last made first.
   void Teardown() noexcept;
 
-  [[nodiscard]] absl::Status AddTransport(std::unique_ptr<ServerTransport> transport);
+  [[nodiscard]] absl::Status AddTransport(std::unique_ptr<ServerTransport> transport,
+                                          const ListenOptions& how);
   [[nodiscard]] bool initialised() const noexcept { return phase_ >= Phase::kInitialised; }
   [[nodiscard]] GlobalEnhancers& globals() noexcept { return globals_; }
   [[nodiscard]] Module root() const noexcept { return graph_.root(); }
@@ -110,6 +128,14 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] std::vector<BoundController> Bind();
   // Gives each who uses a transient enhancer, and each transient controller, an instance to use.
   void BindTransients();
+  void BindTransientEnhancers(ModuleGraph::Index module, const Token& user,
+                              std::span<const ProviderSpec> specs);
+  // Has the classes that the application, or a listener, named made in the root module. Under
+  // graph_mutex_.
+  [[nodiscard]] absl::Status AddEnhancers(const GlobalEnhancers& enhancers);
+  // As a listener's calls go through them: null for what all the others go through.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<HandlerRegistry>> CompileFor(
+      const ListenOptions* how);
   // The node of the enhancer `token` that `user` uses in `module`; kAbsent if there is none.
   [[nodiscard]] Container::Id EnhancerNode(ModuleGraph::Index module, const Token& user,
                                            const Token& token) const;
@@ -179,6 +205,17 @@ class ApplicationImpl final : public TransportHost,
   std::unique_ptr<HandlerRegistry> registry_;
   std::shared_ptr<LocalEndpoint> local_;  // what Client<X>() calls
 
+  // What is different about a listener.
+  struct Listener {
+    ListenOptions how;
+    std::unique_ptr<ListenerHost> host;  // null: nothing
+  };
+  // What a listener's transport is started with, once it is compiled.
+  [[nodiscard]] TransportHost& HostOf(std::size_t listener) noexcept;
+  [[nodiscard]] absl::Status CompileListener(Listener* listener);
+  // Its own enhancers are made, too: for one that comes after the start.
+  [[nodiscard]] absl::Status PrepareLateListener(Listener* listener);
+  std::vector<Listener> listeners_;  // as transports_, which go first
   std::vector<std::unique_ptr<ServerTransport>> transports_;
   // Those that are started and not closed, for other threads to ask.
   mutable std::mutex running_mutex_;

@@ -239,7 +239,7 @@ class Registry final : public HandlerRegistry {
 
  private:
   absl::Status Bind(const std::vector<EnhancerUse>& uses, const Resolve& resolve,
-                    const ResolveScoped& scoped, Level* level);
+                    const ResolveScoped& scoped, Level* level, bool hooks_only = false);
   absl::Status CompileController(const BoundController& controller, const Level& global,
                                  std::vector<const Handler*>* compiled);
 
@@ -260,8 +260,9 @@ class Registry final : public HandlerRegistry {
 };
 
 absl::Status Registry::Bind(const std::vector<EnhancerUse>& uses, const Resolve& resolve,
-                            const ResolveScoped& scoped, Level* level) {
+                            const ResolveScoped& scoped, Level* level, bool hooks_only) {
   for (const EnhancerUse& use : uses) {
+    if (hooks_only && !std::holds_alternative<PreRequestFunction>(use.function)) continue;
     std::shared_ptr<void> instance = use.instance;
     std::optional<std::uint32_t> node;
     if (instance == nullptr && scoped) node = scoped(use.token);
@@ -394,7 +395,8 @@ absl::Status Registry::Compile(std::vector<BoundController>& controllers,
                                std::vector<BoundEnhancers>& globals) {
   Level global;
   for (const BoundEnhancers& one : globals) {
-    absl::Status status = Bind(one.enhancers->enhancers().uses(), one.resolve, one.scoped, &global);
+    absl::Status status =
+        Bind(one.enhancers->enhancers().uses(), one.resolve, one.scoped, &global, one.hooks_only);
     if (!status.ok()) return status;
   }
   std::vector<const Handler*> compiled;

@@ -19,9 +19,10 @@ def tests_of(binary):
     for line in listed.splitlines():
         line = line.split("#")[0].rstrip()
         if line.endswith(".") and not line.startswith(" "):
-            suite = line[:-1]
+            # "Values/Suite." of a suite with parameters, whose tests are "Name/0" and so on.
+            suite = line[:-1].split("/")[-1]
         elif line.startswith("  "):
-            tests.add((suite, line.strip()))
+            tests.add((suite, line.strip().split("/")[0]))
     return tests
 
 

@@ -82,6 +82,78 @@ class ApplicationError final : public std::runtime_error {
   absl::Status status_;
 };
 
+// How one listener differs from the others: see Application::Listen. A handle: copies are the same.
+//
+//   app.Listen(Nats{...});                                     // as everywhere
+//   app.Listen(Grpc{.address = "127.0.0.1:9000"},              // for operators: its own guard
+//       alone
+//              ListenOptions().InheritGlobalEnhancers(false).UseGuard<OperatorGuard>());
+class ListenOptions final {
+ public:
+  ListenOptions() : enhancers_(std::make_shared<GlobalEnhancers>()) {}
+
+  // Whether its calls go through the application's global guards, interceptors, pipes and filters:
+  // those of Application::UseGlobal... and those that modules provide (GlobalGuard and kin). They
+  // do unless it says otherwise: what protects one way in protects all. (Nest: inheritAppConfig,
+  // whose default is false.) Pre-request hooks run in any case.
+  ListenOptions& InheritGlobalEnhancers(bool inherit) {
+    inherit_ = inherit;
+    return *this;
+  }
+
+  // Enhancers for every controller, for calls that come in here; they stand after (filters: are
+  // asked before) the global ones. A class is injected as a provider of the root module is, and of
+  // a listener that comes after Start its lifecycle hooks do not run; an instance is used as it is.
+  template <class G>
+  ListenOptions& UseGuard() {
+    enhancers_->UseGuard<G>();
+    return *this;
+  }
+  template <class G>
+  ListenOptions& UseGuard(std::shared_ptr<G> guard) {
+    enhancers_->UseGuard(std::move(guard));
+    return *this;
+  }
+  template <class I>
+  ListenOptions& UseInterceptor() {
+    enhancers_->UseInterceptor<I>();
+    return *this;
+  }
+  template <class I>
+  ListenOptions& UseInterceptor(std::shared_ptr<I> interceptor) {
+    enhancers_->UseInterceptor(std::move(interceptor));
+    return *this;
+  }
+  template <class P>
+  ListenOptions& UsePipe() {
+    enhancers_->UsePipe<P>();
+    return *this;
+  }
+  template <class P>
+  ListenOptions& UsePipe(std::shared_ptr<P> pipe) {
+    enhancers_->UsePipe(std::move(pipe));
+    return *this;
+  }
+  template <class F>
+  ListenOptions& UseFilter() {
+    enhancers_->UseFilter<F>();
+    return *this;
+  }
+  template <class F>
+  ListenOptions& UseFilter(std::shared_ptr<F> filter) {
+    enhancers_->UseFilter(std::move(filter));
+    return *this;
+  }
+
+  // For the framework.
+  [[nodiscard]] bool inherits() const noexcept { return inherit_; }
+  [[nodiscard]] GlobalEnhancers& enhancers() const noexcept { return *enhancers_; }
+
+ private:
+  bool inherit_ = true;
+  std::shared_ptr<GlobalEnhancers> enhancers_;
+};
+
 namespace internal {
 
 class ApplicationImpl;
@@ -270,17 +342,19 @@ class Application final : public ApplicationContext {
 
   // Serves on a transport too: app.Listen(Grpc{.address = "0.0.0.0:50051"}). Before Start nothing
   // is bound yet; afterwards it is bound at once, and a failure is thrown as ApplicationError.
+  // `how`: what is different about it, see ListenOptions.
   template <class O>
-  Application& Listen(const O& options) {
+  Application& Listen(const O& options, const ListenOptions& how = ListenOptions()) {
     static_assert(
         internal::ServerTransportOptions<O>,
         "rookery: Listen(options): these are no options of a server transport; include its "
         "header, e.g. rookery/transports/grpc.h");
-    AddTransport(MakeServerTransport(options));
+    AddTransport(MakeServerTransport(options), how);
     return *this;
   }
 
-  // Enhancers for every controller on every transport. A class is injected as a provider of the
+  // Enhancers for every controller on every transport, unless a listener says that it does not
+  // inherit them: see ListenOptions. A class is injected as a provider of the
   // root module is; an instance is used as it is. Before Start (or the first Client()) only.
   template <class G>
   Application& UseGlobalGuard() {
@@ -363,7 +437,7 @@ class Application final : public ApplicationContext {
     app.Init();
     return ApplicationContext(std::move(app));
   }
-  void AddTransport(std::unique_ptr<ServerTransport> transport);
+  void AddTransport(std::unique_ptr<ServerTransport> transport, const ListenOptions& how);
   [[nodiscard]] GlobalEnhancers& globals();
 };
 

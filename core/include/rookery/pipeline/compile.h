@@ -52,6 +52,7 @@ struct BoundEnhancers {
   const GlobalEnhancers* enhancers = nullptr;
   std::function<std::shared_ptr<void>(const Token& token)> resolve;
   std::function<std::optional<std::uint32_t>(const Token& token)> scoped = nullptr;
+  bool hooks_only = false;  // nothing of them but the pre-request hooks
 };
 
 // Everything that is wrong, in words for people: unknown methods, patterns that collide, services
