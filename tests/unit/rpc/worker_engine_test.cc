@@ -1,4 +1,5 @@
-// The worker machinery over a broker in memory, which redelivers, refuses and forgets as it is told.
+// The worker machinery over a broker in memory, which redelivers, refuses and forgets as it is
+// told.
 #include "rookery/rpc/worker_engine.h"
 
 #include <gmock/gmock.h>

@@ -88,8 +88,8 @@ struct JetStream {
   // Where neither the method nor its proto says otherwise.
   DeliveryPolicy policy = {};
   std::size_t dedupe_window = 8'192;
-  // Dead letters go to PREFIX.STREAM.SUBJECT, which `dead_letter_stream` stores; it is made if it is
-  // not there. Empty: some other stream must have these subjects.
+  // Dead letters go to PREFIX.STREAM.SUBJECT, which `dead_letter_stream` stores; it is made if it
+  // is not there. Empty: some other stream must have these subjects.
   std::string dead_letter_prefix = "dead";
   std::string dead_letter_stream = "DEAD_LETTERS";
   // All handlers busy, and none has ended for so long: not ready. Zero: never.
@@ -142,7 +142,8 @@ struct KeyValueOptions {
 //   ...
 //   std::uint64_t revision = co_await store.Put("user.1", "ada");
 //   rookery::KeyValueEntry entry = co_await store.Get("user.1");          // NOT_FOUND: none
-//   co_await store.Update("user.1", "grace", entry.revision);             // ABORTED: it was changed
+//   co_await store.Update("user.1", "grace", entry.revision);             // ABORTED: it was
+//       changed
 //
 // Keys: [-/_=.A-Za-z0-9]+, no dot at either end. Thread-safe. Each operation is one round trip, and
 // fails with UNAVAILABLE, without waiting, while there is no connection.
