@@ -21,6 +21,7 @@
 #include "rookery/annotations.pb.h"
 #include "rookery/rpc/message.h"
 #include "rookery/rpc/status.h"
+#include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/start.h"
 #include "rpc/random.h"
 #include "rpc/worker_key.h"
@@ -440,7 +441,11 @@ absl::Status WorkerCore::Read(WorkerJob& job) {
                                       absl::StatusCode::kInvalidArgument, job.request.get());
   if (!parsed.ok()) return parsed;
   if (job.route->policy.key) {
-    job.key = job.route->policy.key(*job.request);
+    try {
+      job.key = job.route->policy.key(*job.request);
+    } catch (...) {
+      return ForPeer(StatusFromException(std::current_exception()));
+    }
   } else if (!job.route->key.empty()) {
     job.key = KeyAt(job.route->key, *job.request);
   } else if (const auto key = message.Find(absl::StrCat(options.event_prefix, "partitionkey"))) {
@@ -470,12 +475,13 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
   job->message = std::move(message);
   WorkerMessage& held_message = job->message;
   const auto event_id = held_message.message.Find(absl::StrCat(options.event_prefix, "id"));
-  if (held_message.id.empty() && event_id) held_message.id = *event_id;
+  if (event_id) held_message.id = *event_id;
   if (held_message.id.empty()) held_message.id = held_message.position;
-  // CloudEvents: an id is unique within its source.
+  // CloudEvents: an id is unique within its source. The broker's own ids may be used again.
   const auto event_source =
       held_message.message.Find(absl::StrCat(options.event_prefix, "source")).value_or("");
-  job->id = absl::StrCat(Abs(event_source), "\n", held_message.id);
+  job->id = event_id ? absl::StrCat(Abs(event_source), "\n", held_message.id)
+                     : absl::StrCat("\n", held_message.position);
   int deferred = 0;
   if (const auto found = deferred_.find(held_message.position); found != deferred_.end()) {
     deferred = found->second;
@@ -770,7 +776,8 @@ void WorkerCore::OnDeadLetter(const JobPtr& job, const absl::Status& written) {
   if (source == nullptr || job->state != State::kDying) return;
   if (written.ok()) {
     Count(count_.dead_letters);
-    Remember(job->id);
+    deferred_.erase(job->message.position);
+    // Not remembered: one that is sent again is to be handled.
     Settle(*job, Settlement::kDead);
     Over(job);
     Pump();

@@ -296,6 +296,27 @@ TEST_F(JetStreamTest, TheSameIdIsStoredOnce) {
   EXPECT_EQ(Stranger(broker_->url()).Count("EVENTS"), 1U);
 }
 
+TEST_F(JetStreamTest, TheDeadlineOfTheCallIsNotTheEvents) {
+  {
+    Node node(seen_, options());
+  }
+  EchoClient events = client();
+  CallOptions brief;
+  brief.timeout = milliseconds(2'000);
+  SyncWait(events.OnSaid(Text("late"), brief));
+  CallOptions useless;
+  useless.metadata.Add("ce-expirytime", "2020-01-01T00:00:00Z").IgnoreError();
+  SyncWait(events.OnSaid(Text("expired"), useless));
+  Stranger stranger(broker_->url());
+  std::map<std::string, std::string> headers;
+  stranger.Stored("EVENTS", 1, &headers);
+  EXPECT_FALSE(headers.contains("ce-expirytime"));
+  Node node(seen_, options());
+  EXPECT_TRUE(AllSettled());
+  EXPECT_THAT(seen_.all(), ElementsAre("late#1"));
+  EXPECT_EQ(node.stats().expired, 1U);
+}
+
 TEST_F(JetStreamTest, FailuresAreTriedAgainAndThePoisonIsADeadLetter) {
   Node node(seen_, options());
   EchoClient events = client();
@@ -351,6 +372,20 @@ TEST_F(JetStreamTest, LongHandlersAreNotHandedOutAgain) {
   EXPECT_TRUE(AllSettled());
   EXPECT_EQ(node.stats().handled, 1U);
   EXPECT_THAT(seen_.all(), ElementsAre("gate#1"));
+}
+
+TEST_F(JetStreamTest, AnIdleWorkerIsHealthy) {
+  JetStream js = options();
+  js.events = {"echo.said"};
+  Node node(seen_, js);
+  // Longer than a consumer may be silent: the server's heartbeats keep it.
+  for (int i = 0; i < 70; ++i) {
+    std::this_thread::sleep_for(milliseconds(100));
+    ASSERT_TRUE(node.app().ready()) << i;
+  }
+  EchoClient events = client();
+  SyncWait(events.OnSaid(Text("a")));
+  EXPECT_TRUE(Eventually([&] { return seen_.size() == 1; }));
 }
 
 TEST_F(JetStreamTest, OrderHoldsPerKeyOverWildcards) {

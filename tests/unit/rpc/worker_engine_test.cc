@@ -553,6 +553,17 @@ TEST_F(WorkerEngineTest, TheSameEventStoredTwiceIsHandledOnceAndAnotherSourcesIs
   EXPECT_EQ(broker_.settled, 3);
 }
 
+TEST_F(WorkerEngineTest, ADeadLetterThatIsSentAgainIsHandledAgainAndABrokersIdIsNoEventsId) {
+  Put("echo.said", "bad a", "", {{"ce-id", "1"}, {"ce-source", "s"}});
+  ASSERT_TRUE(Idle());
+  Put("echo.said", "ok a", "", {{"ce-id", "1"}, {"ce-source", "s"}});
+  Put("echo.said", "ok b", "", {{"Nats-Msg-Id", "7"}});
+  ASSERT_TRUE(Idle());
+  Put("echo.said", "ok b", "", {{"Nats-Msg-Id", "7"}});
+  ASSERT_TRUE(Idle());
+  EXPECT_THAT(script_.seen(), SizeIs(4));
+}
+
 TEST_F(WorkerEngineTest, WhatTakesTheProcessDownEachTimeIsADeadLetter) {
   options_.policy.max_deliveries = 4;
   WorkerEngine& worker = engine();

@@ -44,8 +44,8 @@ struct WorkerMessage {
   std::string subject;   // where it was sent
   std::string position;  // unique among what the broker keeps: "ORDERS#42"
   std::string origin;    // for people: "ORDERS/orders.paid#42"
-  std::string id;        // if the broker knows repetitions by one; else ce-id, else `position`
-  std::string key;       // if the broker has one; the policy's comes first
+  std::string id;   // the broker's; where there is a ce-id, that is it; without both `position`
+  std::string key;  // if the broker has one; the policy's comes first
   // What has no key of its own is handled in the order of its lane: a partition, say. Empty: in no
   // order.
   std::string lane;
@@ -111,8 +111,8 @@ class WorkerEngine final {
     DeliveryPolicy policy = {};
     // How often the broker is told that a message is still being worked on. Zero: never.
     std::chrono::milliseconds keep_alive{0};
-    // The ids of so many messages that were handled are remembered: a repetition is settled without
-    // being handled again. Zero: none.
+    // So many messages that were handled are remembered, by ce-source and ce-id, or by `position`: a
+    // repetition is settled without being handled again. Zero: none.
     std::size_t dedupe_window = 8'192;
     // The pause before a dead letter that was refused is tried again: the first, doubled up to the
     // most.
