@@ -917,6 +917,22 @@ TEST(JsonPoolTest, DynamicMessages) {
   }
 }
 
+TEST(JsonPoolTest, ACodecKeepsToItsPool) {
+  DynamicZoo zoo;
+  const JsonCodec codec(&zoo.pool);
+  Zoo generated;
+  std::string out;
+  EXPECT_EQ(codec.Append(generated, {}, &out).message(),
+            "the type rookery.testing.Zoo is of another pool than the JsonCodec");
+  EXPECT_EQ(codec.Read("{}", &generated).code(), absl::StatusCode::kInvalidArgument);
+  // A pool above another has the types of both.
+  const google::protobuf::DescriptorPool above(google::protobuf::DescriptorPool::generated_pool());
+  const JsonCodec both(&above);
+  ASSERT_TRUE(both.Read(R"({"anInt32":1})", &generated).ok());
+  ASSERT_TRUE(both.Append(generated, {}, &out).ok());
+  EXPECT_EQ(out, R"({"anInt32":1})");
+}
+
 TEST(JsonPoolTest, ManyThreadsCompileAtOnce) {
   DynamicZoo zoo;
   const std::string_view json = R"({"aZoo":{"zoos":[{"byString":{"a":"b"}}]},"aColour":"RED"})";

@@ -281,16 +281,32 @@ absl::Status TextToField(std::string_view text, const FieldDescriptor& field, Me
 
 // ---- codecs of a pool ---------------------------------------------------------------------------
 
+namespace {
+
+// Plans of another pool's messages would outlive them.
+absl::Status CheckPool(const DescriptorPool& pool, const Message& message) {
+  const auto& type = *message.GetDescriptor();
+  if (type.file()->pool() == &pool || pool.FindMessageTypeByName(type.full_name()) == &type) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("the type ", type.full_name(), " is of another pool than the JsonCodec"));
+}
+
+}  // namespace
+
 JsonCodec::JsonCodec(const DescriptorPool* pool) : plans_(std::make_unique<Plans>(pool)) {}
 JsonCodec::~JsonCodec() = default;
 
 absl::Status JsonCodec::Append(const Message& message, const JsonWriteOptions& options,
                                std::string* out, JsonFault* fault) const {
+  if (absl::Status status = CheckPool(plans_->pool(), message); !status.ok()) return status;
   return Write(*plans_, message, nullptr, options, out, fault);
 }
 
 absl::Status JsonCodec::Read(std::string_view json, Message* message,
                              const JsonReadOptions& options, JsonFault* fault) const {
+  if (absl::Status status = CheckPool(plans_->pool(), *message); !status.ok()) return status;
   return rookery::Read(*plans_, json, message, options, fault);
 }
 
