@@ -417,6 +417,14 @@ TEST_F(JetStreamTest, BatchesAreHandedOverAtOnce) {
   EXPECT_LT(seen_.size(), 10U);
 }
 
+TEST_F(JetStreamTest, CoreNatsHandsOverBatchesOfOne) {
+  Node node(seen_, Nats{.url = broker_->url()});
+  Stranger stranger(broker_->url());
+  stranger.Publish("batch", Text("x").SerializeAsString());
+  EXPECT_TRUE(Eventually([&] { return seen_.size() == 1; }));
+  EXPECT_THAT(seen_.all(), ElementsAre("batch of 1"));
+}
+
 TEST_F(JetStreamTest, InstancesShareTheWork) {
   JetStream js = options();
   js.prefetch = 8;

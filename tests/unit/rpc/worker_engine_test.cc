@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <deque>
 #include <future>
@@ -66,6 +67,20 @@ class Script final {
  private:
   mutable std::mutex mutex_;
   std::vector<std::string> seen_;
+};
+
+// For batches: upper-cases each event, and lets "INVALID" not pass.
+class Upper final {
+ public:
+  absl::Status Transform(EchoRequest& event, const ArgumentMetadata&) {
+    for (char& c : *event.mutable_text()) c = static_cast<char>(std::toupper(c));
+    return event.text() == "INVALID" ? absl::InvalidArgumentError("not valid") : absl::OkStatus();
+  }
+};
+
+class Closed final {
+ public:
+  bool CanActivate(ExecutionContext&) { return false; }
 };
 
 // text: what to do, and a name: "ok a", "fail a", "fail2 a" (the first two attempts), "gate a", ...
@@ -131,7 +146,10 @@ class Worker final : public EchoService {
     quick.batch_wait = milliseconds(30);
     quick.max_batch = 4;
     controller.Event("batch", &Worker::OnBatch).Set(kDelivery, quick);
+    controller.Event("piped", &Worker::OnBatch).Set(kDelivery, quick).UsePipe<Upper>();
+    controller.Event("guarded", &Worker::OnBatch).Set(kDelivery, quick).UseGuard<Closed>();
     quick.key_field = "secret";
+    controller.Event("keyed_batch", &Worker::OnBatch).Set(kDelivery, quick);
     controller.Event("keyed", &Worker::OnKeyed).Set(kDelivery, quick);
   }
 
@@ -596,6 +614,42 @@ TEST_F(WorkerEngineTest, AFailedBatchIsTakenApartAndThePoisonAloneDies) {
   EXPECT_EQ(std::count(seen.begin(), seen.end(), "a"), 1);
   EXPECT_THAT(broker_.dead(), SizeIs(1));
   EXPECT_EQ(broker_.settled, 4);
+}
+
+TEST_F(WorkerEngineTest, PipesRunOnEachEventOfABatchAndGuardsOnTheWhole) {
+  for (const char* text : {"a", "invalid", "c", "d"}) Put("piped", text);
+  ASSERT_TRUE(Idle());
+  EXPECT_THAT(script_.seen(), ::testing::UnorderedElementsAre("A", "C", "D"));
+  ASSERT_THAT(broker_.dead(), SizeIs(1));
+  EXPECT_EQ(broker_.dead()[0].headers.at("rookery-dead-cause"), "not valid");
+  // As it came, and not as a pipe left it.
+  EchoRequest sent;
+  ASSERT_TRUE(sent.ParseFromString(broker_.dead()[0].body));
+  EXPECT_EQ(sent.text(), "invalid");
+  Put("guarded", "e");
+  ASSERT_TRUE(Idle());
+  EXPECT_EQ(broker_.dead().back().headers.at("rookery-dead-code"), "7");
+}
+
+TEST_F(WorkerEngineTest, BatchesKeepTheOrderOfEachKey) {
+  for (int i = 0; i < 20; ++i) {
+    Put("keyed_batch", i == 5 ? "poison" : std::to_string(i), std::to_string(i % 2));
+  }
+  ASSERT_TRUE(Idle());
+  EXPECT_EQ(broker_.settled, 20);
+  EXPECT_THAT(broker_.dead(), SizeIs(1));
+  std::map<int, int> last;
+  for (const std::string& batch : script_.seen()) {
+    if (batch.find("poison") != std::string::npos) continue;
+    for (std::size_t at = 0; at <= batch.size();) {
+      const std::size_t end = std::min(batch.find('+', at), batch.size());
+      const int number = std::stoi(batch.substr(at, end - at));
+      int& before = last.try_emplace(number % 2, -1).first->second;
+      EXPECT_GT(number, before) << batch;
+      before = number;
+      at = end + 1;
+    }
+  }
 }
 
 TEST_F(WorkerEngineTest, ABatchsHandlerDecidesAboutOneOfThem) {
