@@ -18,8 +18,13 @@ namespace {
 constexpr std::size_t kMaxIdLength = 1024;
 constexpr std::string_view kUsualHeader = "x-request-id";
 
-// Whose Prepare a context has had.
-inline constexpr ContextKey<const ClsInitializer*> kPreparedBy{"cls.prepared"};
+// Who has begun to prepare a context, and whether that went well: where it failed, whoever runs the
+// context again (the next handler of an event, say) must not find it prepared.
+struct Preparation {
+  const ClsInitializer* by;
+  bool done;
+};
+inline constexpr ContextKey<Preparation> kPrepared{"cls.prepared"};
 
 bool IsPrintable(std::string_view id) {
   return std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c <= '~'; });
@@ -190,12 +195,11 @@ std::string ClsInitializer::MakeId(const ClsRequest& request) {
 void ClsInitializer::SetId(ClsRequest& request) {
   Context& context = request.context();
   const internal::RequestIdentity* const known = context.Find(internal::kRequestIdentity);
-  const bool has_id = known != nullptr && !known->id.empty();
   internal::RequestIdentity identity;
   identity.policy = policy_;
-  if (has_id) {
+  if (known != nullptr && !known->id.empty()) {
     identity.id = known->id;
-  } else if (own_ids_ || request.call() == nullptr) {
+  } else if (request.call() == nullptr ? context.call() == nullptr : own_ids_) {
     std::string id = TakenOver(request);
     if (id.empty()) id = MakeId(request);
     // Somebody may have asked for the call's id before, and hold on to it: then this one stands
@@ -207,16 +211,28 @@ void ClsInitializer::SetId(ClsRequest& request) {
 }
 
 bool ClsInitializer::Begin(ClsRequest& request) {
-  const ClsInitializer* const* const by = request.context().Find(kPreparedBy);
-  if (by != nullptr && *by == this) return false;
-  request.context().Set(kPreparedBy, this);
-  SetId(request);
+  const Preparation* const before = request.context().Find(kPrepared);
+  if (before == nullptr) {
+    SetId(request);
+  } else if (before->by == this && before->done) {
+    return false;
+  }
+  request.context().Set(kPrepared, Preparation{this, false});
   return true;
 }
 
+void ClsInitializer::End(ClsRequest& request) {
+  request.context().Set(kPrepared, Preparation{this, true});
+}
+
 absl::Status ClsInitializer::PrepareNow(ClsRequest& request) {
-  if (!Begin(request) || !options_.setup.now()) return absl::OkStatus();
-  return options_.setup.now()(request);
+  if (!Begin(request)) return absl::OkStatus();
+  if (options_.setup.now()) {
+    absl::Status status = options_.setup.now()(request);
+    if (!status.ok()) return status;
+  }
+  End(request);
+  return absl::OkStatus();
 }
 
 Task<void> ClsInitializer::Prepare(ClsRequest request) {
@@ -232,6 +248,7 @@ Task<void> ClsInitializer::Prepare(ClsRequest request) {
     Task<std::shared_ptr<void>> making = proxy->Resolve();
     [[maybe_unused]] const std::shared_ptr<void> made = co_await std::move(making);
   }
+  End(request);
 }
 
 Task<void> ClsInitializer::PrepareCurrent() {

@@ -45,8 +45,12 @@ void AddRequestId(Context& context, Metadata* metadata) {
   std::string_view header = "x-request-id";
   if (identity != nullptr && identity->policy != nullptr) header = identity->policy->header;
   if (header.empty() || metadata->Has(header)) return;
-  // An id of one's own may have characters that no header can carry: then it stays here.
-  metadata->Add(header, RequestIdOf(context)).IgnoreError();
+  if (identity == nullptr || identity->id.empty()) {
+    metadata->AddUnchecked(header, static_cast<CallContext*>(context.call())->request_id());
+  } else {
+    // Cls::Run takes any text, and not every header can carry it: then it stays here.
+    metadata->Add(header, identity->id).IgnoreError();
+  }
 }
 
 }  // namespace internal

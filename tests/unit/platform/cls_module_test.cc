@@ -288,6 +288,53 @@ TEST(ClsModule, SeveralHandlersOfAnEventAreOneCall) {
   EXPECT_EQ(Heard::handled, 2);
 }
 
+TEST(ClsModule, ASetupThatFailsKeepsAllHandlersOfAnEventFromRunning) {
+  for (const bool waits : {false, true}) {
+    Heard::setups = 0;
+    Heard::handled = 0;
+    ClsOptions options;
+    options.id.generate = [](const ClsRequest&) { return absl::StrCat("id-", ++Heard::handled); };
+    if (waits) {
+      options.setup = [](ClsRequest&) -> Task<absl::Status> {
+        co_await Sleep(std::chrono::milliseconds(1));
+        ++Heard::setups;
+        co_return absl::UnauthenticatedError("no");
+      };
+    } else {
+      options.setup = [](ClsRequest&) {
+        ++Heard::setups;
+        return absl::UnauthenticatedError("no");
+      };
+    }
+    DynamicModule root = AppWith<FirstListener>(ClsModule::ForRoot(std::move(options)));
+    root.Controller<SecondListener>();
+    Application app = Application::Create(root, Loops());
+    app.Init();
+    FakeCall call;
+    EchoRequest message;
+    Request request(&message, /*owned=*/false);
+    const auto done = SyncWaitStatus(app.host().handlers().Find("cls.heard")->Call(call, request));
+    EXPECT_EQ(done.status(), absl::UnauthenticatedError("no"));
+    EXPECT_EQ(Heard::setups, 2);
+    EXPECT_EQ(Heard::handled, 1);  // one id, and no handler
+    EXPECT_EQ(call.request_id(), "id-1");
+  }
+}
+
+TEST(ClsModule, OfTwoTheFirstGivesTheIdAndBothSetUp) {
+  const auto options = [](const std::string& name) {
+    ClsOptions made;
+    made.id.generate = [name](const ClsRequest&) { return name; };
+    made.setup = [name](ClsRequest&) { Cls::Set(kTenant, Cls::GetOr(kTenant, "") + name); };
+    return made;
+  };
+  DynamicModule root = AppWith(ClsModule::ForRoot(options("one")));
+  root.Import(ClsModule::ForRoot(options("two")));
+  Application app = Application::Create(root, Loops());
+  EchoClient client = app.Client<EchoClient>();
+  EXPECT_EQ(Say(client), "onetwo|one|inproc");
+}
+
 // ---- the id
 
 TEST(ClsModule, WithoutOptionsIdsAreAsTheyAlwaysAre) {
@@ -689,6 +736,11 @@ TEST(ClsInitializer, RunsJobsInAPreparedContext) {
   }));
   EXPECT_TRUE(ran);
   EXPECT_FALSE(Cls::IsActive());
+  // Within a call it is part of that: the same id, and no values of it.
+  FakeCall call(Sent{{"x-request-id", "r-1"}});
+  const ContextScope scope(&call);
+  Cls::Set(kTenant, "acme");
+  EXPECT_EQ(SyncWait(initializer.Run([&job] { return job(""); })), "public|r-1");
 }
 
 TEST(ClsInitializer, AJobWhoseSetupFailsDoesNotRun) {

@@ -219,9 +219,9 @@ class ClsInitializer final {
   ClsInitializer(const ClsInitializer&) = delete;
   ClsInitializer& operator=(const ClsInitializer&) = delete;
 
-  // Gives the request's context its id, runs the setup, makes the proxy providers. Fails as these
-  // fail. Once a context: where it was prepared before, nothing happens. To be awaited in that
-  // context, which ends after the task.
+  // Gives the request's context its id, unless it has one; runs the setup; makes the proxy
+  // providers. Fails as these fail. Once a context: where that went well before, nothing happens.
+  // To be awaited in that context, which ends after the task.
   [[nodiscard]] Task<void> Prepare(ClsRequest request);
 
   // Runs `function` in a context of its own that is prepared as a call's, without headers. It
@@ -263,8 +263,9 @@ class ClsInitializer final {
     }
   }
   [[nodiscard]] Task<void> PrepareCurrent();
-  // Whether it is the first time; then sets the id.
+  // Whether it is to be prepared; sets the id the first time. End says that it is.
   [[nodiscard]] bool Begin(ClsRequest& request);
+  void End(ClsRequest& request);
   void SetId(ClsRequest& request);
   [[nodiscard]] std::string TakenOver(const ClsRequest& request) const;
   [[nodiscard]] std::string MakeId(const ClsRequest& request);

@@ -99,8 +99,8 @@ class CallContext : public Context {
       LoadRequestIdOnce();
     return request_id_;
   }
-  // Decides what request_id() gives, for the framework: see ClsModule. False, and nothing changed,
-  // if somebody has asked for it before.
+  // Decides what request_id() gives, for the framework: see ClsModule. It must be fit for a header.
+  // False, and nothing changed, if somebody has asked for it before.
   bool SetRequestId(std::string id);
   // This call's place in the trace: the caller's traceparent continued, or a new trace.
   [[nodiscard]] const TraceContext& trace() {
