@@ -30,7 +30,8 @@ class NatsBroker final {
  public:
   // With streams on disk, in its own folder: JetStream.
   static constexpr const char* kJetStream = "jetstream { store_dir: \"$FOLDER/js\" }";
-  // `config`: more lines of its configuration file; "$FOLDER" in it is its folder. Null, if it cannot be started.
+  // `config`: more lines of its configuration file; "$FOLDER" in it is its folder. Null, if it
+  // cannot be started.
   [[nodiscard]] static std::unique_ptr<NatsBroker> Start(const std::string& config = "") {
     for (int attempt = 0; attempt < 5; ++attempt) {
       auto broker = std::make_unique<NatsBroker>(config);

@@ -27,6 +27,7 @@
 #include "rookery/runtime/sync_wait.h"
 #include "support/nats_accounts.h"
 #include "support/nats_broker.h"
+#include "support/tcp_fault_proxy.h"
 
 namespace rookery::testing {
 namespace {
@@ -390,6 +391,37 @@ TEST_F(NatsTest, ALostBrokerFailsCallsInFlightAndIsFoundAgain) {
   EXPECT_TRUE(Eventually([&] { return SyncWaitStatus(caller.Say(Text("hi"))).ok(); }));
   channel->Close();
   EXPECT_EQ(channel->state(), ConnectionState::kShutdown);
+}
+
+// nats.c's parser would go on where the old connection broke off, and end each new one.
+TEST_F(NatsTest, AConnectionCutInTheMiddleOfAMessageComesBack) {
+  TcpFaultProxy to_client(broker_->port());
+  TcpFaultProxy to_node(broker_->port());
+  Nats behind = options();
+  behind.url = "nats://127.0.0.1:" + std::to_string(to_node.port());
+  Node node(behind);
+  Nats before = options();
+  before.url = "nats://127.0.0.1:" + std::to_string(to_client.port());
+  EchoClient caller = client(before);
+  EXPECT_EQ(SyncWait(caller.Say(Text("hi"))).text(), "hi from nats");
+
+  EchoRequest many = Text("r");
+  many.set_count(20);
+  many.set_reply_bytes(100'000);
+  to_client.Set(TcpFaultProxy::kToClient, {.reset_after = 150'000});
+  EXPECT_EQ(SyncWaitStatus(ReadAll(caller.Repeat(many))).status().code(),
+            absl::StatusCode::kUnavailable);
+  to_client.Heal();
+  EXPECT_TRUE(Eventually([&] { return SyncWaitStatus(caller.Say(Text("x"))).ok(); }));
+
+  EchoRequest large = Text("x");
+  large.set_payload(std::string(200'000, 'x'));
+  CallOptions soon;
+  soon.timeout = milliseconds(300);
+  to_node.Set(TcpFaultProxy::kToClient, {.reset_after = 150'000});
+  EXPECT_FALSE(SyncWaitStatus(caller.Say(large, soon)).ok());
+  to_node.Heal();
+  EXPECT_TRUE(Eventually([&] { return SyncWaitStatus(caller.Say(large, soon)).ok(); }));
 }
 
 TEST_F(NatsTest, AClientWithoutABrokerKeepsTrying) {

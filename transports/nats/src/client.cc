@@ -49,13 +49,6 @@ namespace {
 
 using google::protobuf::Message;
 
-struct SubscriptionDeleter {
-  void operator()(natsSubscription* subscription) const noexcept {
-    natsSubscription_Destroy(subscription);
-  }
-};
-using SubscriptionPtr = std::unique_ptr<natsSubscription, SubscriptionDeleter>;
-
 class Link final : public MessageClientLink {
  public:
   Link(const Nats& options, std::shared_ptr<Connection> connection)
@@ -64,10 +57,11 @@ class Link final : public MessageClientLink {
     // On the loop, behind the flush of what was said last: nats.c waits half a second for what is
     // still in its buffer. The subscription goes with the connection.
     Loop& loop = connection_->loop();
-    loop.Post([connection = std::move(connection_),
-               subscription = std::shared_ptr<natsSubscription>(std::move(subscription_))] {
-      connection->Close();
-    });
+    loop.Post(
+        [connection = std::move(connection_), subscription = std::move(subscription_)]() mutable {
+          connection->Close();
+          subscription.reset();
+        });
   }
 
   absl::Status Send(const OutboundMessage& message) override {
@@ -107,35 +101,19 @@ class Link final : public MessageClientLink {
 
   // Listens for replies.
   absl::Status Subscribe(MessageClient::Inbox inbox) {
-    auto closure = std::make_unique<MessageClient::Inbox>(std::move(inbox));
-    natsSubscription* made = nullptr;
-    const std::string all = absl::StrCat(inbox_, "*");
-    const natsStatus status =
-        natsConnection_Subscribe(&made, connection_->get(), all.c_str(), &OnMessage, closure.get());
-    if (status != NATS_OK) {
-      absl::Status closed = connection_->WhyClosed();
-      return closed.ok() ? ToStatus(status, absl::StrCat("cannot subscribe to ", all)) : closed;
-    }
-    subscription_.reset(made);
-    // Bounded by the calls and the streams' windows, and not by what nats.c would drop.
-    natsSubscription_SetPendingLimits(made, -1, -1);
-    natsSubscription_SetOnCompleteCB(
-        made,
-        [](void* held) {
-          const std::unique_ptr<MessageClient::Inbox> gone(
-              static_cast<MessageClient::Inbox*>(held));
-        },
-        closure.release());
+    auto made = connection_->Subscribe(
+        absl::StrCat(inbox_, "*"), "",
+        [inbox = std::move(inbox)](MessagePtr message) { OnMessage(inbox, std::move(message)); });
+    if (!made.ok()) return made.status();
+    subscription_ = *std::move(made);
     return absl::OkStatus();
   }
 
   [[nodiscard]] Connection& connection() noexcept { return *connection_; }
 
  private:
-  static void OnMessage(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
-    MessagePtr message(raw);
-    const auto& inbox = *static_cast<const MessageClient::Inbox*>(closure);
-    const std::optional<std::uint64_t> id = IdOf(natsMsg_GetSubject(raw));
+  static void OnMessage(const MessageClient::Inbox& inbox, MessagePtr message) {
+    const std::optional<std::uint64_t> id = IdOf(natsMsg_GetSubject(message.get()));
     if (!id) return;
     bool nobody = false;
     InboundMessage inbound = ToInbound(std::move(message), &nobody);
@@ -149,7 +127,7 @@ class Link final : public MessageClientLink {
   const Nats options_;
   std::shared_ptr<Connection> connection_;
   const std::string inbox_;
-  SubscriptionPtr subscription_;
+  std::shared_ptr<Connection::Subscription> subscription_;
   std::atomic<bool> deaf_{false};
   mutable std::mutex mutex_;
   absl::Status why_deaf_;  // guarded by mutex_

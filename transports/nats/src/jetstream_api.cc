@@ -189,17 +189,14 @@ JsClient::JsClient(const Nats& options) : options_(options), inbox_(NewInbox(opt
 
 JsClient::~JsClient() {
   if (connection_ == nullptr) return;
-  if (closed_) {
-    // The loop may run nothing any more.
-    natsSubscription_Destroy(subscription_);
-    return;
-  }
+  if (closed_) return;  // the loop may run nothing any more
   // On the loop, behind the flush of what was said last.
   Loop& loop = connection_->loop();
-  loop.Post([connection = std::move(connection_), subscription = subscription_] {
-    connection->Close();
-    if (subscription != nullptr) natsSubscription_Destroy(subscription);
-  });
+  loop.Post(
+      [connection = std::move(connection_), subscription = std::move(subscription_)]() mutable {
+        connection->Close();
+        subscription.reset();
+      });
 }
 
 absl::StatusOr<std::shared_ptr<JsClient>> JsClient::Open(const Nats& options, Loop& loop,
@@ -224,31 +221,14 @@ absl::StatusOr<std::shared_ptr<JsClient>> JsClient::Open(const Nats& options, Lo
 }
 
 absl::Status JsClient::Subscribe() {
-  auto closure = std::make_unique<std::weak_ptr<JsClient>>(weak_from_this());
-  const std::string all = absl::StrCat(inbox_, "*");
-  const natsStatus status = natsConnection_Subscribe(&subscription_, connection_->get(),
-                                                     all.c_str(), &OnInbox, closure.get());
-  if (status != NATS_OK) {
-    absl::Status closed = connection_->WhyClosed();
-    return closed.ok() ? ToStatus(status, absl::StrCat("cannot subscribe to ", all)) : closed;
-  }
-  {
-    const std::scoped_lock lock(mutex_);
-    inbox_open_ = true;
-  }
-  natsSubscription_SetPendingLimits(subscription_, -1, -1);
-  natsSubscription_SetOnCompleteCB(
-      subscription_,
-      [](void* held) {
-        const std::unique_ptr<std::weak_ptr<JsClient>> gone(
-            static_cast<std::weak_ptr<JsClient>*>(held));
-        if (const auto self = gone->lock()) {
-          const std::scoped_lock lock(self->mutex_);
-          self->inbox_open_ = false;
-          self->inbox_over_.notify_all();
-        }
-      },
-      closure.release());
+  auto made = connection_->Subscribe(absl::StrCat(inbox_, "*"), "",
+                                     [weak = weak_from_this()](MessagePtr message) {
+                                       if (const auto self = weak.lock()) {
+                                         self->OnInbox(std::move(message));
+                                       }
+                                     });
+  if (!made.ok()) return made.status();
+  subscription_ = *std::move(made);
   return absl::OkStatus();
 }
 
@@ -257,17 +237,14 @@ void JsClient::Close() noexcept {
   connection_->Close();
   connection_->AwaitSilence(kSilence);
   FailAll(absl::UnavailableError("the connection to NATS was closed"));
-  std::unique_lock lock(mutex_);
-  inbox_over_.wait_for(lock, kSilence, [this] { return !inbox_open_; });
+  const std::scoped_lock lock(mutex_);
   closed_ = true;
 }
 
-void JsClient::OnInbox(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
-  MessagePtr message(raw);
-  const auto self = static_cast<std::weak_ptr<JsClient>*>(closure)->lock();
-  const std::optional<std::uint64_t> id = IdOf(natsMsg_GetSubject(raw));
-  if (self == nullptr || !id) return;
-  const std::shared_ptr<Waiting> waiting = self->Take(*id);
+void JsClient::OnInbox(MessagePtr message) {
+  const std::optional<std::uint64_t> id = IdOf(natsMsg_GetSubject(message.get()));
+  if (!id) return;
+  const std::shared_ptr<Waiting> waiting = Take(*id);
   if (waiting == nullptr) return;  // too late
   bool nobody = false;
   waiting->reply = ToInbound(std::move(message), &nobody);

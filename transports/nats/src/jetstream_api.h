@@ -73,7 +73,7 @@ class JsClient final : public std::enable_shared_from_this<JsClient> {
     absl::Status status;
   };
   [[nodiscard]] absl::Status Subscribe();
-  static void OnInbox(natsConnection*, natsSubscription*, natsMsg* raw, void* closure);
+  void OnInbox(MessagePtr message);
   void FailAll(const absl::Status& status);
   [[nodiscard]] std::shared_ptr<Waiting> Take(std::uint64_t id);
   [[nodiscard]] static Task<void> WaitFor(std::shared_ptr<Waiting> waiting);
@@ -81,12 +81,10 @@ class JsClient final : public std::enable_shared_from_this<JsClient> {
   const Nats options_;
   const std::string inbox_;
   std::shared_ptr<Connection> connection_;
-  natsSubscription* subscription_ = nullptr;
+  std::shared_ptr<Connection::Subscription> subscription_;
   std::mutex mutex_;
-  std::condition_variable inbox_over_;
   absl::flat_hash_map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;  // guarded by mutex_
   std::uint64_t last_id_ = 0;                                             // the same
-  bool inbox_open_ = false;                                               // the same
   bool closed_ = false;                                                   // by Close()
 };
 

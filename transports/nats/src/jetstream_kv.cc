@@ -64,39 +64,15 @@ struct Arrivals {
   std::deque<natsMsg*> messages;  // guarded by mutex
 };
 
-class WatchSubscription final {
- public:
-  ~WatchSubscription() {
-    if (subscription != nullptr) natsSubscription_Destroy(subscription);
-  }
-  natsSubscription* subscription = nullptr;
-};
-
-void OnArrival(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
-  MessagePtr message(raw);
-  const auto arrivals = *static_cast<std::shared_ptr<Arrivals>*>(closure);
-  {
-    const std::scoped_lock lock(arrivals->mutex);
-    arrivals->messages.push_back(message.release());
-  }
-  arrivals->some.Set();
-}
-
-absl::Status Listen(Connection& connection, const std::string& inbox,
-                    const std::shared_ptr<Arrivals>& arrivals, WatchSubscription* listening) {
-  auto closure = std::make_unique<std::shared_ptr<Arrivals>>(arrivals);
-  const natsStatus made = natsConnection_Subscribe(&listening->subscription, connection.get(),
-                                                   inbox.c_str(), &OnArrival, closure.get());
-  if (made != NATS_OK) return ToStatus(made, "cannot watch");
-  natsSubscription_SetPendingLimits(listening->subscription, -1, -1);
-  natsSubscription_SetOnCompleteCB(
-      listening->subscription,
-      [](void* held) {
-        const std::unique_ptr<std::shared_ptr<Arrivals>> gone(
-            static_cast<std::shared_ptr<Arrivals>*>(held));
-      },
-      closure.release());
-  return absl::OkStatus();
+absl::StatusOr<std::shared_ptr<Connection::Subscription>> Listen(
+    Connection& connection, const std::string& inbox, const std::shared_ptr<Arrivals>& arrivals) {
+  return connection.Subscribe(inbox, "", [arrivals](MessagePtr message) {
+    {
+      const std::scoped_lock lock(arrivals->mutex);
+      arrivals->messages.push_back(message.release());
+    }
+    arrivals->some.Set();
+  });
 }
 
 Task<void> WaitForSome(std::shared_ptr<Arrivals> arrivals) { co_await arrivals->some.Wait(); }
@@ -234,10 +210,9 @@ class KeyValue::Impl final {
     absl::Status status = nats_adapter::CheckKey(keys, /*wildcards=*/true);
     if (!status.ok()) throw RpcException(std::move(status));
     auto arrivals = std::make_shared<nats_adapter::Arrivals>();
-    nats_adapter::WatchSubscription listening;
     const std::string inbox = absl::StrCat(nats_adapter::NewInbox(self->options_.nats), "w");
-    status = nats_adapter::Listen(self->client_->connection(), inbox, arrivals, &listening);
-    if (!status.ok()) throw RpcException(std::move(status));
+    const auto listening = nats_adapter::Listen(self->client_->connection(), inbox, arrivals);
+    if (!listening.ok()) throw RpcException(listening.status());
     std::uint64_t last = 0;
     std::string consumer;  // empty: there is none
     int asked = 0;

@@ -100,7 +100,7 @@ struct Puller {
   std::string consumer;
   const Handler* handler = nullptr;
   std::string inbox;  // answers to pulls: INBOX.PULL
-  natsSubscription* subscription = nullptr;
+  std::shared_ptr<Connection::Subscription> subscription;
   std::uint64_t last_pull = 0;
   std::size_t asked = 0;  // and not come yet
   std::shared_ptr<std::atomic<std::size_t>> held = std::make_shared<std::atomic<std::size_t>>(0);
@@ -127,12 +127,6 @@ class AckReceipt final : public WorkerMessage::Receipt {
 class JsWorker final : public WorkerSource, public std::enable_shared_from_this<JsWorker> {
  public:
   JsWorker(const JetStream& options, Loop& loop) : options_(options), loop_(loop), tick_(this) {}
-  ~JsWorker() override {
-    for (const auto& puller : pullers_) {
-      if (puller->subscription != nullptr) natsSubscription_Destroy(puller->subscription);
-    }
-  }
-
   // ---- start, on the application's thread
 
   absl::Status Connect(Deadline give_up) {
@@ -266,13 +260,12 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
       for (const auto& puller : pullers_) {
         puller->inbox = NewInbox(options_.nats);
         const std::string all = absl::StrCat(puller->inbox, "*");
-        const natsStatus made =
-            natsConnection_SubscribeSync(&puller->subscription, connection().get(), all.c_str());
-        if (made != NATS_OK) {
-          status = ToStatus(made, absl::StrCat("cannot subscribe to ", all));
+        auto made = connection().Subscribe(all, "");
+        if (!made.ok()) {
+          status = made.status();
           return;
         }
-        natsSubscription_SetPendingLimits(puller->subscription, -1, -1);
+        puller->subscription = *std::move(made);
       }
       Refill();
       ArmTick();
@@ -286,9 +279,7 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
     OnLoop([this] {
       stopping_ = true;
       for (const auto& puller : pullers_) {
-        if (puller->subscription != nullptr) {
-          natsSubscription_DrainTimeout(puller->subscription, kConfirm.count());
-        }
+        if (puller->subscription != nullptr) puller->subscription->Drain(kConfirm);
       }
     });
   }
@@ -587,19 +578,17 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
   }
 
   void Take(const std::shared_ptr<Puller>& puller) {
-    std::uint64_t waiting = 0;
-    if (natsSubscription_QueuedMsgs(puller->subscription, &waiting) != NATS_OK) return;
-    for (; waiting > 0; --waiting) {
-      natsMsg* raw = nullptr;
-      const natsStatus status = natsSubscription_NextMsg(&raw, puller->subscription, 0);
-      if (status == NATS_NO_RESPONDERS) {
+    for (;;) {
+      bool nobody = false;
+      MessagePtr message = puller->subscription->Next(&nobody);
+      if (nobody) {
         Broken(puller, absl::UnavailableError(
                            "nobody answers: the consumer or its stream is gone, or JetStream is "
                            "not up yet"));
         continue;
       }
-      if (status != NATS_OK) return;
-      MessagePtr message(raw);
+      if (message == nullptr) return;
+      natsMsg* const raw = message.get();
       puller->heard = loop_.Now();
       if (absl::StartsWith(natsMsg_GetSubject(raw), puller->inbox)) {
         OnWord(puller, raw);

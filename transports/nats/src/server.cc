@@ -83,8 +83,6 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
  public:
   Worker(const Nats& options, Loop& loop) : options_(options), loop_(loop) {}
   ~Worker() override {
-    for (const Subscription& each : subscriptions_) natsSubscription_Destroy(each.subscription);
-    if (inbox_subscription_ != nullptr) natsSubscription_Destroy(inbox_subscription_);
     for (natsMsg* const message : arrived_) natsMsg_Destroy(message);
   }
 
@@ -154,9 +152,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   void StopIntake() noexcept {
     for (const Subscription& each : subscriptions_) {
-      if (each.queued) {
-        natsSubscription_DrainTimeout(each.subscription, kConfirm.count());
-      }
+      if (each.queued) each.subscription->Drain(kConfirm);
     }
   }
   // Waits until all that the NATS server had sent us has been delivered: it answers in order, and
@@ -195,8 +191,9 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     connection_->Close();
     // The loop may be gone soon, and events would be posted to it.
     connection_->AwaitSilence(kUnwind);
-    std::unique_lock lock(mutex_);
-    inbox_over_.wait_for(lock, kUnwind, [this] { return !inbox_open_; });
+    // After the connection: then nats.c knows that nothing more comes.
+    subscriptions_.clear();
+    inbox_subscription_.reset();
   }
 
   // MessageLink
@@ -211,7 +208,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
  private:
   struct Subscription {
-    natsSubscription* subscription;
+    std::shared_ptr<Connection::Subscription> subscription;
     const Handler* handler;  // of a pattern; null: by the subject
     bool queued;             // requests and events; else cancellations
   };
@@ -231,30 +228,15 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     engine_->set_on_idle(std::move(on_idle));
 
     inbox_ = NewInbox(options_);
-    const std::string all = absl::StrCat(inbox_, "*");
-    absl::Status status =
-        ToStatus(natsConnection_Subscribe(&inbox_subscription_, connection_->get(), all.c_str(),
-                                          &OnInbox, NewClosure()),
-                 absl::StrCat("cannot subscribe to ", all));
-    if (!status.ok()) return status;
-    natsSubscription_SetPendingLimits(inbox_subscription_, -1, -1);
-    natsSubscription_SetOnCompleteCB(
-        inbox_subscription_,
-        [](void* closure) {
-          const std::unique_ptr<std::weak_ptr<Worker>> gone(
-              static_cast<std::weak_ptr<Worker>*>(closure));
-          if (const auto self = gone->lock()) {
-            const std::scoped_lock lock(self->mutex_);
-            self->inbox_open_ = false;
-            self->inbox_over_.notify_all();
-          }
-        },
-        closure_);
-    {
-      const std::scoped_lock lock(mutex_);
-      inbox_open_ = true;
-    }
+    auto inbox = connection_->Subscribe(absl::StrCat(inbox_, "*"), "",
+                                        [worker = weak_from_this()](MessagePtr message) {
+                                          if (const auto self = worker.lock())
+                                            self->OnInbox(std::move(message));
+                                        });
+    if (!inbox.ok()) return inbox.status();
+    inbox_subscription_ = *std::move(inbox);
 
+    absl::Status status;
     absl::flat_hash_set<std::string> done;
     if (options_.owns_prefix) {
       status = Add(absl::StrCat(options_.prefix, ".>"), nullptr, /*queued=*/true);
@@ -282,22 +264,11 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
 
   absl::Status Add(const std::string& subject, const Handler* handler, bool queued) {
-    natsSubscription* made = nullptr;
-    const natsStatus status =
-        queued && options_.queue_groups
-            ? natsConnection_QueueSubscribeSync(&made, connection_->get(), subject.c_str(),
-                                                QueueOf(options_).c_str())
-            : natsConnection_SubscribeSync(&made, connection_->get(), subject.c_str());
-    if (status != NATS_OK) return ToStatus(status, absl::StrCat("cannot subscribe to ", subject));
-    // The loop takes all there is after each read: nothing stays long enough to be counted.
-    natsSubscription_SetPendingLimits(made, -1, -1);
-    subscriptions_.push_back({made, handler, queued});
+    auto made =
+        connection_->Subscribe(subject, queued && options_.queue_groups ? QueueOf(options_) : "");
+    if (!made.ok()) return made.status();
+    subscriptions_.push_back({*std::move(made), handler, queued});
     return absl::OkStatus();
-  }
-
-  void* NewClosure() {
-    closure_ = std::make_unique<std::weak_ptr<Worker>>(weak_from_this()).release();
-    return closure_;
   }
 
   // ---- on the loop
@@ -313,16 +284,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
 
   void Take(const Subscription& from) {
-    std::uint64_t waiting = 0;
-    if (natsSubscription_QueuedMsgs(from.subscription, &waiting) != NATS_OK) return;
-    for (; waiting > 0; --waiting) {
-      natsMsg* raw = nullptr;
-      const natsStatus status = natsSubscription_NextMsg(&raw, from.subscription, 0);
-      // Somebody may send what looks like the server's own word; nats.c keeps it to itself.
-      if (status == NATS_NO_RESPONDERS) continue;
-      if (status != NATS_OK) return;
-      MessagePtr message(raw);
-      const std::string_view subject = natsMsg_GetSubject(raw);
+    while (MessagePtr message = from.subscription->Next()) {
+      const std::string_view subject = natsMsg_GetSubject(message.get());
       if (!from.queued) {
         engine_->OnCancel(ToInbound(std::move(message)));
         continue;
@@ -360,17 +323,14 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   // Frames of calls that run. By a thread of nats.c's, because a synchronous subscription would not
   // say of which call the peer is gone.
-  static void OnInbox(natsConnection*, natsSubscription*, natsMsg* raw, void* closure) {
-    MessagePtr message(raw);
-    const auto self = static_cast<std::weak_ptr<Worker>*>(closure)->lock();
-    if (self == nullptr) return;
+  void OnInbox(MessagePtr message) {
     bool first = false;
     {
-      const std::scoped_lock lock(self->mutex_);
-      first = self->arrived_.empty();
-      self->arrived_.push_back(message.release());
+      const std::scoped_lock lock(mutex_);
+      first = arrived_.empty();
+      arrived_.push_back(message.release());
     }
-    if (first) self->loop_.Post([self] { self->TakeArrived(); });
+    if (first) loop_.Post([self = shared_from_this()] { self->TakeArrived(); });
   }
 
   void OnDisconnected() {
@@ -387,14 +347,11 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   std::unique_ptr<Routes> routes_;
   std::shared_ptr<Connection> connection_;
   std::string inbox_;
-  void* closure_ = nullptr;
-  natsSubscription* inbox_subscription_ = nullptr;
+  std::shared_ptr<Connection::Subscription> inbox_subscription_;
   std::vector<Subscription> subscriptions_;
   std::unique_ptr<MessageServer> engine_;
   std::mutex mutex_;
-  std::condition_variable inbox_over_;
   std::vector<natsMsg*> arrived_;  // guarded by mutex_
-  bool inbox_open_ = false;        // the same: nats.c may still call OnInbox
 };
 
 class NatsServer final : public ServerTransport {

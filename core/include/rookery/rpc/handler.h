@@ -44,7 +44,8 @@ class Handler {
   [[nodiscard]] virtual Task<google::protobuf::Message*> Next(CallContext& call,
                                                               Response& response) const = 0;
 
-  // What was Set on the method in code (see MetadataKey), and then on its controller; null: unknown.
+  // What was Set on the method in code (see MetadataKey), and then on its controller; null:
+  // unknown.
   [[nodiscard]] virtual const MetadataTarget* method_metadata() const noexcept { return nullptr; }
   [[nodiscard]] virtual const MetadataTarget* controller_metadata() const noexcept {
     return nullptr;
