@@ -5,7 +5,6 @@
 #include <functional>
 #include <queue>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -751,7 +750,7 @@ void Container::NoteSelf(Id id, const Scopes& scopes, void* self) {
   (void)scopes;
 }
 
-bool Container::TryMake(const Plan& plan, const Scopes& scopes) {
+bool Container::TryMake(const Plan& plan, const Scopes& scopes, Id* busy) {
   for (const Id id : plan.order) {
     ScopeStore& store = *StoreFor(nodes_[id].lifetime, scopes);
     if (nodes_[id].spec.is_async) {
@@ -761,7 +760,10 @@ bool Container::TryMake(const Plan& plan, const Scopes& scopes) {
     ScopeStore::Claim claim = store.Begin(KeyOf(id));
     if (claim.made() != nullptr) continue;
     if (!claim.mine()) {
-      if (!claim.by_this_thread()) return false;
+      if (!claim.by_this_thread()) {
+        if (busy != nullptr) *busy = id;
+        return false;
+      }
       throw ResolutionError(absl::FailedPreconditionError(
           absl::StrCat(Title(id),
                        " was asked for while it was being made.\n    mend: do not use a "
@@ -825,28 +827,29 @@ std::shared_ptr<void> Container::MadeIn(Id id, const Scopes& scopes) const {
 
 std::shared_ptr<void> Container::GetNow(Id id, std::shared_ptr<ScopeStore> call) {
   constexpr std::chrono::seconds kPatience{10};
-  constexpr std::chrono::microseconds kPause{50};
   id = Resolvable(id);
   const std::shared_ptr<const Plan> plan = PlanOf(id);
   const Scopes scopes = Enter(*plan, std::move(call));
   const Deadline until = std::chrono::steady_clock::now() + kPatience;
-  while (!TryMake(*plan, scopes)) {
-    for (const Id step : plan->order) {
-      if (!nodes_[step].spec.is_async) continue;
-      if (StoreFor(nodes_[step].lifetime, scopes)->Find(KeyOf(step)) != nullptr) continue;
-      throw ResolutionError(absl::FailedPreconditionError(
-          absl::StrCat(Title(step),
-                       " is made by a Task, which nobody has awaited here.\n    mend: "
-                       "co_await Resolve() first.")));
+  for (Id busy = kAbsent; !TryMake(*plan, scopes, &busy); busy = kAbsent) {
+    if (busy == kAbsent) {
+      for (const Id step : plan->order) {
+        if (!nodes_[step].spec.is_async) continue;
+        if (StoreFor(nodes_[step].lifetime, scopes)->Find(KeyOf(step)) != nullptr) continue;
+        throw ResolutionError(absl::FailedPreconditionError(
+            absl::StrCat(Title(step),
+                         " is made by a Task, which nobody has awaited here.\n    mend: "
+                         "co_await Resolve() first.")));
+      }
+      continue;  // it was made meanwhile
     }
     // Another thread is in its constructor.
-    if (std::chrono::steady_clock::now() > until) {
+    if (!StoreFor(nodes_[busy].lifetime, scopes)->WaitWhileMade(KeyOf(busy), until)) {
       throw ResolutionError(absl::DeadlineExceededError(
-          absl::StrCat(Title(id),
+          absl::StrCat(Title(busy),
                        " has been under construction on another thread for 10 s: does "
                        "its constructor wait for something that this thread makes?")));
     }
-    std::this_thread::sleep_for(kPause);
   }
   return InstanceIn(id, scopes);
 }

@@ -231,8 +231,8 @@ class Container final {
   // with ResolutionError where there is no loop or no call.
   [[nodiscard]] Scopes Enter(const Plan& plan, std::shared_ptr<ScopeStore> call);
   // Makes what is not there yet, as far as that needs no waiting; true if all is there then. Throws
-  // what making failed with.
-  [[nodiscard]] bool TryMake(const Plan& plan, const Scopes& scopes);
+  // what making failed with. `busy` is set to what another thread is making, if that is why not.
+  [[nodiscard]] bool TryMake(const Plan& plan, const Scopes& scopes, Id* busy = nullptr);
   // The same, waiting. The container outlives it.
   [[nodiscard]] Task<void> Make(std::shared_ptr<const Plan> plan, Scopes scopes);
   // What is to be resolved for `id`: itself, or the copy of a transient for whoever resolves it.

@@ -75,6 +75,14 @@ std::shared_ptr<void> ScopeStore::Find(Key key) const {
   return it == entries_.end() || it->second.made == kNotMade ? nullptr : order_[it->second.made];
 }
 
+bool ScopeStore::WaitWhileMade(Key key, std::chrono::steady_clock::time_point until) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return settled_.wait_until(lock, until, [this, key] {
+    const auto it = entries_.find(key);
+    return it == entries_.end() || it->second.made != kNotMade;
+  });
+}
+
 void ScopeStore::Finish(Key key, std::shared_ptr<void> instance) {
   std::shared_ptr<Event> busy;
   {
@@ -83,6 +91,7 @@ void ScopeStore::Finish(Key key, std::shared_ptr<void> instance) {
     order_.push_back(std::move(instance));
     entry.made = order_.size() - 1;
     busy = std::move(entry.busy);
+    settled_.notify_all();
   }
   if (busy != nullptr) busy->Set();
 }
@@ -95,6 +104,7 @@ void ScopeStore::Abandon(Key key) noexcept {
     if (it == entries_.end()) return;
     busy = std::move(it->second.busy);
     entries_.erase(it);
+    settled_.notify_all();
   }
   if (busy != nullptr) busy->Set();
 }

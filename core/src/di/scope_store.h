@@ -8,6 +8,7 @@
 #ifndef ROOKERY_SRC_DI_SCOPE_STORE_H_
 #define ROOKERY_SRC_DI_SCOPE_STORE_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -73,6 +74,9 @@ class ScopeStore final {
   Claim Begin(Key key);
   // Null unless it is there.
   [[nodiscard]] std::shared_ptr<void> Find(Key key) const;
+  // Blocks this thread until nobody is making it (it is there, or was given back); false if that
+  // takes longer than `until`. For those who cannot co_await busy().
+  [[nodiscard]] bool WaitWhileMade(Key key, std::chrono::steady_clock::time_point until);
 
   // What else belongs to this context alone: found by an address.
   void Attach(const void* key, std::shared_ptr<void> thing);
@@ -104,6 +108,7 @@ class ScopeStore final {
   void WillWait(Key key) noexcept;
 
   mutable std::mutex mutex_;
+  std::condition_variable settled_;  // for those who block
   Context* context_;
   bool ended_ = false;
   absl::flat_hash_map<Key, Entry> entries_;

@@ -3,8 +3,11 @@
 #include "rookery/di/lazy.h"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "di/calls.h"
@@ -135,6 +138,58 @@ TEST(Lazy, OfAToken) {
   };
   auto app = Make<AppModule>();
   EXPECT_EQ(*app.Get<UsesToken>().port, 8080);
+}
+
+struct SlowToMake {
+  static constexpr Scope kScope = Scope::kRequest;
+  SlowToMake() {
+    const int number = ++tries;
+    while (!go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (number <= failures) throw std::runtime_error("not today");
+  }
+  static inline std::atomic<int> tries{0};
+  static inline std::atomic<int> failures{0};
+  static inline std::atomic<bool> go{false};
+};
+struct SlowHolder {
+  static constexpr Scope kScope = Scope::kRequest;
+  explicit SlowHolder(Lazy<SlowToMake> l) : slow(l) {}
+  Lazy<SlowToMake> slow;
+};
+TEST(Lazy, WaitsForAnotherThreadThatMakesIt) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Provide<SlowHolder>().Provide<SlowToMake>();
+    }
+  };
+  auto app = Make<AppModule>();
+  for (const int failures : {0, 1}) {
+    SlowToMake::tries = 0;
+    SlowToMake::failures = failures;
+    SlowToMake::go = false;
+    const auto user = SyncWait(app.Resolve<SlowHolder>(ContextId::New()));
+    std::atomic<int> failed{0};
+    SlowToMake* found[4] = {};
+    std::vector<std::thread> threads;
+    for (SlowToMake*& mine : found) {
+      threads.emplace_back([&user, &mine, &failed] {
+        try {
+          mine = &user->slow.get();
+        } catch (const std::exception&) {
+          ++failed;
+        }
+      });
+    }
+    while (SlowToMake::tries == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the others begin to wait
+    EXPECT_EQ(SlowToMake::tries, 1);
+    SlowToMake::go = true;
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(failed, failures);
+    EXPECT_EQ(SlowToMake::tries, 1 + failures) << "one that is given back is made by the next";
+    const SlowToMake* const made = &user->slow.get();
+    for (const SlowToMake* const one : found) EXPECT_TRUE(one == made || one == nullptr);
+  }
 }
 
 // ---- Proxy

@@ -169,6 +169,56 @@ TEST(NestLazyModules, SeeWhatIsGlobal) {
   EXPECT_EQ(&report.Get<Report>().settings, &app.Get<Settings>()) << "none is made again";
 }
 
+// ---- discovery/e2e/discover-by-meta
+
+// What a decorator marks there, an interface says here, with what is to be known of it.
+struct CronJob {
+  virtual ~CronJob() = default;
+  [[nodiscard]] virtual std::string Schedule() const = 0;
+};
+struct NightlyJob final : CronJob {
+  [[nodiscard]] std::string Schedule() const override { return "0 3 * * *"; }
+};
+struct HourlyJob final : CronJob {
+  explicit HourlyJob(Settings& s) : settings(s) {}
+  [[nodiscard]] std::string Schedule() const override {
+    return std::to_string(settings.value) + " * * * *";
+  }
+  Settings& settings;
+};
+struct BillingModule {  // exports nothing
+  static void Define(ModuleBuilder& module) { module.ProvideMulti<CronJob, NightlyJob>(); }
+};
+struct StockModule {
+  static void Define(ModuleBuilder& module) {
+    module.Provide<Settings>().ProvideMulti<CronJob, HourlyJob>();
+  }
+};
+struct Scheduler {
+  explicit Scheduler(ModuleRef& m) : modules(m) {}
+  void OnApplicationBootstrap() {
+    for (const CronJob* const job : modules.GetAll<CronJob>(Lookup::kAnywhere)) {
+      schedules.push_back(job->Schedule());
+    }
+  }
+  ModuleRef& modules;
+  std::vector<std::string> schedules;
+};
+struct SchedulerModule {  // knows neither of the others
+  static void Define(ModuleBuilder& module) { module.Provide<Scheduler>(); }
+};
+
+TEST(NestDiscovery, ProvidersOfAKindAreFoundInEveryModule) {
+  struct AppModule {
+    static void Define(ModuleBuilder& module) {
+      module.Import<SchedulerModule>().Import<BillingModule>().Import<StockModule>();
+    }
+  };
+  auto app = Make<AppModule>();
+  app.Init();
+  EXPECT_THAT(app.Get<Scheduler>().schedules, UnorderedElementsAre("0 3 * * *", "7 * * * *"));
+}
+
 // ---- scopes/e2e/transient-scope, nested isolation
 
 struct Leaf {
