@@ -114,8 +114,8 @@ class JetStreamChannel final : public Channel {
       const std::string key = KeyOf(*call.method, event);
       if (!key.empty()) out.AddKept("ce-partitionkey", PercentEncode(key));
     }
-    // The call's deadline is for publishing alone: what is stored is to be handled, however late. Who
-    // wants it otherwise gives ce-expirytime in the metadata.
+    // The call's deadline is for publishing alone: what is stored is to be handled, however late.
+    // Who wants it otherwise gives ce-expirytime in the metadata.
     AddMetadata(call.metadata, "", &out);
     out.body = body;
     call.peer = target_;

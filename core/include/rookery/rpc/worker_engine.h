@@ -111,8 +111,8 @@ class WorkerEngine final {
     DeliveryPolicy policy = {};
     // How often the broker is told that a message is still being worked on. Zero: never.
     std::chrono::milliseconds keep_alive{0};
-    // So many messages that were handled are remembered, by ce-source and ce-id, or by `position`: a
-    // repetition is settled without being handled again. Zero: none.
+    // So many messages that were handled are remembered, by ce-source and ce-id, or by `position`:
+    // a repetition is settled without being handled again. Zero: none.
     std::size_t dedupe_window = 8'192;
     // The pause before a dead letter that was refused is tried again: the first, doubled up to the
     // most.
