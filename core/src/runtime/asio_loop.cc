@@ -16,9 +16,11 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "rookery/runtime/fake_clock.h"
 #include "rookery/runtime/hooks.h"
 #include "rookery/runtime/loop.h"
+#include "runtime/shared_clock.h"
 
 namespace rookery::internal {
 
@@ -178,7 +180,18 @@ void SyncLoop::Wake() noexcept {
   }
 }
 
+void SyncLoop::NoteStandstill() noexcept {
+  if (std::exchange(standstill_noted_, true)) return;
+  ReportUnhandled(
+      "SyncWait on a thread with a FakeClock",
+      absl::DeadlineExceededError(
+          "nothing has happened for a long real time; if what is awaited sleeps, nobody moves the "
+          "clock on: start it by rookery::testing::InBackground and call Advance meanwhile, or "
+          "co_await clock.Pass(duration) beside it"));
+}
+
 void SyncLoop::RunUntil(const bool& done) {
+  standstill_noted_ = false;
   while (!done) {
     RunPosted();
     FireTimers();
@@ -190,8 +203,10 @@ void SyncLoop::RunUntil(const bool& done) {
         const auto work = boost::asio::make_work_guard(*io_);
         if (HasPosted()) {
           io_->poll_one();
-        } else if (next == kNoDeadline) {
+        } else if (next == kNoDeadline && clock() == nullptr) {
           io_->run_one();
+        } else if (next == kNoDeadline) {
+          if (io_->run_one_for(clock()->patience()) == 0 && !HasPosted()) NoteStandstill();
         } else {
           io_->run_one_until(next);
         }
@@ -204,8 +219,14 @@ void SyncLoop::RunUntil(const bool& done) {
     if (HasPosted()) continue;
     std::unique_lock lock(mutex_);
     const auto is_woken = [this] { return wake_; };
-    if (next == kNoDeadline) {
+    if (next == kNoDeadline && clock() == nullptr) {
       woken_.wait(lock, is_woken);
+    } else if (next == kNoDeadline) {
+      if (!woken_.wait_for(lock, clock()->patience(), is_woken)) {
+        lock.unlock();
+        NoteStandstill();
+        continue;
+      }
     } else {
       woken_.wait_until(lock, next, is_woken);
     }

@@ -98,7 +98,10 @@ class SyncLoop final : public AsioLoopBase {
 
  private:
   void Wake() noexcept override;
+  // Most likely a test that waits for time which stands still.
+  void NoteStandstill() noexcept;
 
+  bool standstill_noted_ = false;
   std::mutex mutex_;
   std::condition_variable woken_;
   bool wake_ = false;                            // guarded by mutex_

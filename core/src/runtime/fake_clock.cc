@@ -20,9 +20,27 @@ std::chrono::system_clock::time_point WallNowOf(const SharedClock& clock) noexce
   return clock.WallNow();
 }
 
+namespace {
+constinit thread_local ClockScope* tls_scope = nullptr;
+}  // namespace
+
 ClockScope::ClockScope(std::shared_ptr<SharedClock> clock) noexcept
-    : clock_(std::move(clock)), previous_(std::exchange(tls_clock, clock_.get())) {}
-ClockScope::~ClockScope() { tls_clock = previous_; }
+    : clock_(std::move(clock)),
+      outside_(std::exchange(tls_clock, clock_.get())),
+      below_(std::exchange(tls_scope, this)) {
+  if (below_ != nullptr) below_->above_ = this;
+}
+
+ClockScope::~ClockScope() {
+  if (below_ != nullptr) below_->above_ = above_;
+  if (above_ != nullptr) {
+    above_->below_ = below_;
+    above_->outside_ = outside_;
+  } else {
+    tls_scope = below_;
+    tls_clock = outside_;
+  }
+}
 
 std::shared_ptr<SharedClock> ThreadClock() noexcept {
   return tls_clock == nullptr ? nullptr : tls_clock->shared_from_this();
@@ -70,7 +88,9 @@ void SharedClock::OnLook(ClockSeat& seat) noexcept {
   looked_.notify_all();
 }
 
-bool SharedClock::Look(ClockSeat& seat, bool fire, Until until) {
+bool SharedClock::Look(ClockSeat& seat, bool fire) {
+  // Each look has the whole time: a loop that is busy is not a blocked one.
+  const Until until = std::chrono::steady_clock::now() + patience_;
   std::unique_lock lock(mutex_);
   const auto present = [&] {
     return std::any_of(seats_.begin(), seats_.end(),
@@ -116,7 +136,7 @@ void SharedClock::Quiesce(Until until) {
       const std::scoped_lock lock(mutex_);
       entered = entered_;
     }
-    for (const auto& seat : Present()) busy = Look(*seat, /*fire=*/false, until) || busy;
+    for (const auto& seat : Present()) busy = Look(*seat, /*fire=*/false) || busy;
     const std::scoped_lock lock(mutex_);
     busy = busy || entered != entered_;
     if (busy && std::chrono::steady_clock::now() > until) {
@@ -138,7 +158,7 @@ void SharedClock::RunDue(Until until) {
         due = seat->next <= Now();
       }
       if (!due) continue;
-      (void)Look(*seat, /*fire=*/true, until);
+      (void)Look(*seat, /*fire=*/true);
       fired = true;
       Quiesce(until);
     }

@@ -76,6 +76,8 @@ class LoopBase : public Loop {
   [[nodiscard]] Deadline NextDeadline() const noexcept {
     return clock_ == nullptr ? timers_.NextDeadline() : kNoDeadline;
   }
+  // A test's; null: the system's.
+  [[nodiscard]] const SharedClock* clock() const noexcept { return clock_.get(); }
   // Fires the timers that are due, each as a unit of work.
   void FireTimers() noexcept {
     if (!timers_.empty() && clock_ == nullptr) FireDueTimers();

@@ -58,6 +58,9 @@ class SharedClock final : public std::enable_shared_from_this<SharedClock> {
            std::chrono::duration_cast<std::chrono::system_clock::duration>(Now() - start_);
   }
 
+  // How much real time the loops may take to come to rest.
+  [[nodiscard]] std::chrono::milliseconds patience() const noexcept { return patience_; }
+
   // Of loops, on their threads. A loop leaves once there is no look under way: false until then.
   void Enter(std::shared_ptr<ClockSeat> seat);
   [[nodiscard]] bool TryLeave(const ClockSeat* seat) noexcept;
@@ -77,7 +80,7 @@ class SharedClock final : public std::enable_shared_from_this<SharedClock> {
   [[nodiscard]] Until Begin() const;
   void OnLook(ClockSeat& seat) noexcept;
   // Whether the loop had run anything since the look before.
-  bool Look(ClockSeat& seat, bool fire, Until until);
+  bool Look(ClockSeat& seat, bool fire);
   void Quiesce(Until until);
   // Quiesce, then fires what is due, until nothing is.
   void RunDue(Until until);

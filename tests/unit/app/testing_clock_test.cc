@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "rookery/app/testing.h"
 #include "rookery/runtime/clock.h"
+#include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/sleep.h"
 #include "unit/pipeline/harness.h"
 #include "unit/rpc/memory_carrier.h"
@@ -180,6 +181,23 @@ TEST(ApplicationClock, PassesWhileACoroutineOfTheTestWaits) {
   FakeClock clock;
   auto app = TestingModule::Of<SlowModule>().Compile();
   EXPECT_EQ(SyncWait(PassDuringACall(clock, app)), absl::StatusCode::kDeadlineExceeded);
+}
+
+Task<void> Failing() {
+  co_await Sleep(seconds(1));
+  co_await Fail(absl::AbortedError("after a second"));
+}
+
+TEST(ApplicationClock, TasksWithoutAValueRunInTheBackgroundToo) {
+  FakeClock clock;
+  auto app = TestingModule::Of<SlowModule>().Compile();
+  auto nap = InBackground(app, Nap(milliseconds(5)));
+  auto failing = InBackground(app, Failing());
+  auto thrown = InBackground(app, Failing());
+  clock.Advance(seconds(1));
+  nap.Get();
+  EXPECT_EQ(failing.Wait(), absl::AbortedError("after a second"));
+  EXPECT_THROW(thrown.Get(), RpcException);
 }
 
 class PeriodicJob final {

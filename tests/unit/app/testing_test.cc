@@ -697,6 +697,28 @@ TEST(TestingModule, AnOverriddenGuardStaysTheProviderOfOthers) {
   EXPECT_EQ(&app.Get<Asker>().guard, &app.Get<NoGuard>());
 }
 
+// One class that is both; only what it is as a guard is replaced.
+class Both final {
+ public:
+  bool CanActivate(ExecutionContext&) { return false; }
+  Task<Response> Intercept(ExecutionContext&, Next next) { return ++calls, next(); }
+  static inline int calls = 0;
+};
+void UseBoth(ControllerBuilder& controller) { controller.UseGuard<Both>().UseInterceptor<Both>(); }
+
+TEST(TestingModule, ReplacesAClassAsTheKindThatIsNamed) {
+  Both::calls = 0;
+  auto app = TestingModule::Of<Serving<&UseBoth>>().OverrideGuard<Both, YesGuard>().Compile();
+  EXPECT_EQ(CodeOf(app), absl::StatusCode::kOk);
+  EXPECT_EQ(Both::calls, 1);
+  auto neither = TestingModule::Of<Serving<&UseBoth>>()
+                     .OverrideGuard<Both, YesGuard>()
+                     .OverrideInterceptor<Both, QuietInterceptor>()
+                     .Compile();
+  EXPECT_EQ(CodeOf(neither), absl::StatusCode::kOk);
+  EXPECT_EQ(Both::calls, 1);
+}
+
 class CountingGuard final {
  public:
   explicit CountingGuard(CallContext&) { ++made; }

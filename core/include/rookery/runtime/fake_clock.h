@@ -2,9 +2,9 @@
 //
 //   rookery::testing::FakeClock clock;
 //   auto app = rookery::testing::TestingModule::Of<OrdersModule>().Compile();
-//   auto call = rookery::SpawnOn(app.host().loops().Pick(), orders.Place(request));
+//   auto call = rookery::testing::InBackground(app, orders.Place(request));
 //   clock.Advance(std::chrono::seconds(30));            // fires what is due, in order
-//   EXPECT_EQ(rookery::SyncWaitStatus(...).code(), absl::StatusCode::kDeadlineExceeded);
+//   EXPECT_EQ(call.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
 //
 // Sleep, WithTimeout, AbandonAfter, deadlines of calls, and every other timer of a loop wait for
 // it; Now() and WallNow() read it.
@@ -23,8 +23,8 @@
 namespace rookery {
 
 namespace internal {
-// Makes `clock` this thread's until the end of the scope; null: the system's. Not across a
-// co_await.
+// Makes `clock` this thread's until the end of the scope; null: the system's. Of several the latest
+// holds, in whichever order they end. Not across a co_await.
 class [[nodiscard]] ClockScope final {
  public:
   explicit ClockScope(std::shared_ptr<SharedClock> clock) noexcept;
@@ -34,7 +34,9 @@ class [[nodiscard]] ClockScope final {
 
  private:
   const std::shared_ptr<SharedClock> clock_;
-  SharedClock* const previous_;
+  SharedClock* outside_;  // of the undermost: what was there before
+  ClockScope* below_;
+  ClockScope* above_ = nullptr;
 };
 // This thread's; null: the system's.
 [[nodiscard]] std::shared_ptr<SharedClock> ThreadClock() noexcept;
@@ -61,7 +63,8 @@ namespace testing {
 // handler blocks it, or goes on for ever without waiting for anything.
 class FakeClock final {
  public:
-  // `patience` is how much real time the loops may take to come to rest.
+  // `patience` is how much real time the loops may take to come to rest. A SyncWait in which nothing
+  // happens for so long says so in the log: nobody may be moving the clock on.
   explicit FakeClock(std::chrono::milliseconds patience = std::chrono::seconds(60));
   ~FakeClock();
   FakeClock(const FakeClock&) = delete;
