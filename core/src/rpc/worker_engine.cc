@@ -637,7 +637,10 @@ void WorkerCore::Start(std::vector<JobPtr> unit) {
   // The run holds the one reference, and gives it back when it ends.
   WorkerAttempt* const attempt =
       std::make_unique<WorkerAttempt>(shared_from_this(), std::move(jobs)).release();
-  running.fetch_add(1, std::memory_order_relaxed);
+  if (running.fetch_add(1, std::memory_order_relaxed) + 1 >= options.max_concurrency) {
+    // Busy from now on, however long ago something ended.
+    last_end.store(loop.Now().time_since_epoch().count(), std::memory_order_relaxed);
+  }
   attempts_.insert(attempt);
   attempt->Run();
 }

@@ -526,6 +526,20 @@ TEST_F(WorkerEngineTest, ConcurrencyAndRoomAreBounded) {
   EXPECT_EQ(engine().room(), 10U);
 }
 
+TEST_F(WorkerEngineTest, HandlersThatNeverEndMakeItStuckAndOneThatDoesMendsIt) {
+  options_.max_concurrency = 2;
+  options_.stuck_after = milliseconds(5);
+  Put("echo.said", "gate a");
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_TRUE(engine().Health().ok());  // one is free
+  Put("echo.said", "gate b");
+  EXPECT_TRUE(Eventually([&] { return !engine().Health().ok(); }));
+  EXPECT_EQ(engine().Health().code(), absl::StatusCode::kUnavailable);
+  script_.gate.Set();
+  ASSERT_TRUE(Idle());
+  EXPECT_TRUE(engine().Health().ok());
+}
+
 TEST_F(WorkerEngineTest, LongHandlersAreKeptAlive) {
   options_.keep_alive = milliseconds(2);
   Put("echo.said", "gate a");
