@@ -706,6 +706,23 @@ TEST(JsonWellKnownTest, Any) {
             "anAny: \"value\" appears twice");
 }
 
+TEST(JsonWellKnownTest, AnAnyInAnAnyCostsNoMoreThanItMay) {
+  const auto nested = [](int levels, bool first) {
+    std::string json =
+        R"({"@type":"x/google.protobuf.StringValue","value":")" + std::string(100'000, 'x') + "\"}";
+    for (int i = 0; i < levels; ++i) {
+      json = first ? R"({"@type":"x/google.protobuf.Any","value":)" + json + "}"
+                   : R"({"value":)" + json + R"(,"@type":"x/google.protobuf.Any"})";
+    }
+    return json;
+  };
+  EXPECT_EQ(Again<google::protobuf::Any>(nested(6, false)), nested(6, true));
+  EXPECT_THAT(Fault<google::protobuf::Any>(nested(90, false)), HasSubstr("put it first"));
+  google::protobuf::Any any;
+  ASSERT_TRUE(JsonToMessage(nested(90, true), &any).ok());
+  EXPECT_THAT(Written(any), HasSubstr("holds too many an Any within an Any"));
+}
+
 TEST(JsonWellKnownTest, AnAnyThatCannotBeShown) {
   Zoo zoo;
   zoo.mutable_an_any()->set_type_url("type.googleapis.com/no.Such");

@@ -26,6 +26,10 @@ constexpr std::uint8_t kWideLength = 5;
 // And up to here it is moved back, to make the length short.
 constexpr std::size_t kShortMessage = 256;
 
+// How often all of the text may be looked through for the types of Any.
+constexpr std::size_t kMostSearches = 8;
+constexpr std::size_t kFreeSearches = std::size_t{1} << 20;
+
 constexpr std::string_view kTooDeep = "nests messages deeper than protobuf reads them (100)";
 
 bool IsSpace(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
@@ -851,6 +855,11 @@ bool Reader::FindType(std::string_view* url, std::size_t* count) {
       if (!String(url)) {
         Under("@type", &fault_);
         return false;
+      }
+      // An Any in an Any in an Any, each with its type behind the rest, is read once a level.
+      searched_ += *at_ - *begin;
+      if (searched_ > kFreeSearches + kMostSearches * size_) {
+        return Fail("\"@type\" stands at the end of too many an Any within an Any; put it first");
       }
       at_ = begin;
       --depth_;

@@ -126,8 +126,9 @@ class Reader final {
   const std::uint32_t* at_ = nullptr;   // of the next token
   const std::uint32_t* end_ = nullptr;  // behind the last, where the text's size stands
   int depth_ = 0;
-  int messages_ = 0;   // open around the next value, on the wire
-  int canonical_ = 0;  // in an Any, whose bytes outlive the reading
+  int messages_ = 0;          // open around the next value, on the wire
+  int canonical_ = 0;         // in an Any, whose bytes outlive the reading
+  std::size_t searched_ = 0;  // bytes, for "@type"
   bool too_large_ = false;
   JsonFault fault_;
 };

@@ -29,6 +29,10 @@ constexpr std::size_t kSlack = 16;
 
 constexpr std::uint32_t kLengthDelimited = 2;
 
+// The bytes in an Any in an Any in an Any are parsed once a level: in all so often the message.
+constexpr std::size_t kMostParses = 8;
+constexpr std::size_t kFreeParses = std::size_t{1} << 20;
+
 // Past the varint, or null for one of more than ten bytes. May step beyond the message's end, but
 // not beyond the slack.
 inline const char* Varint(const char* at, std::uint64_t* value) noexcept {
@@ -824,6 +828,11 @@ bool Writer::Any(const MessagePlan& plan, Place at, Place end) {
   out_.Put("{\"@type\":");
   if (!String(url)) {
     Under("@type", &fault_);
+    return false;
+  }
+  any_bytes_ += value.size();
+  if (any_bytes_ > kFreeParses + kMostParses * wire_.size()) {
+    Fail("holds too many an Any within an Any");
     return false;
   }
   const std::size_t slash = url.rfind('/');

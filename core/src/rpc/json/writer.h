@@ -91,6 +91,7 @@ class Writer final {
   Bytes& wire_;
   Bytes& out_;
   int depth_ = 0;
+  std::size_t any_bytes_ = 0;
   bool too_large_ = false;
   JsonFault fault_;
 };
