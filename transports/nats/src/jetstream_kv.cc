@@ -3,6 +3,7 @@
 #include <nats/nats.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -62,6 +63,31 @@ struct Arrivals {
   Event some;
   std::mutex mutex;
   std::deque<natsMsg*> messages;  // guarded by mutex
+  // The connection is another one: the server has forgotten what was asked for on the last.
+  std::atomic<bool> forgotten{false};
+};
+
+// All that watch over one connection. Thread-safe.
+class Watches final {
+ public:
+  void Add(const std::shared_ptr<Arrivals>& arrivals) {
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(all_, [](const auto& each) { return each.expired(); });
+    all_.push_back(arrivals);
+  }
+  void Forget() {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& each : all_) {
+      if (const auto arrivals = each.lock()) {
+        arrivals->forgotten.store(true);
+        arrivals->some.Set();
+      }
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<Arrivals>> all_;  // guarded by mutex_
 };
 
 absl::StatusOr<std::shared_ptr<Connection::Subscription>> Listen(
@@ -105,12 +131,14 @@ class KeyValue::Impl final {
   using JsClient = nats_adapter::JsClient;
   using milliseconds = std::chrono::milliseconds;
 
-  Impl(KeyValueOptions options, std::shared_ptr<LoopPool> loops, std::shared_ptr<JsClient> client)
+  Impl(KeyValueOptions options, std::shared_ptr<LoopPool> loops, std::shared_ptr<JsClient> client,
+       std::shared_ptr<nats_adapter::Watches> watches)
       : options_(std::move(options)),
         stream_(absl::StrCat("KV_", options_.bucket)),
         prefix_(absl::StrCat("$KV.", options_.bucket, ".")),
         loops_(std::move(loops)),
-        client_(std::move(client)) {}
+        client_(std::move(client)),
+        watches_(std::move(watches)) {}
 
   static Task<void> SetUp(std::shared_ptr<Impl> self) {
     using nats_adapter::Nanos;
@@ -210,6 +238,7 @@ class KeyValue::Impl final {
     absl::Status status = nats_adapter::CheckKey(keys, /*wildcards=*/true);
     if (!status.ok()) throw RpcException(std::move(status));
     auto arrivals = std::make_shared<nats_adapter::Arrivals>();
+    self->watches_->Add(arrivals);
     const std::string inbox = absl::StrCat(nats_adapter::NewInbox(self->options_.nats), "w");
     const auto listening = nats_adapter::Listen(self->client_->connection(), inbox, arrivals);
     if (!listening.ok()) throw RpcException(listening.status());
@@ -252,6 +281,7 @@ class KeyValue::Impl final {
         continue;
       }
       arrivals->some.Reset();
+      if (arrivals->forgotten.exchange(false)) asked = 0;
       for (;;) {
         natsMsg* raw = nullptr;
         {
@@ -332,6 +362,7 @@ class KeyValue::Impl final {
   const std::string prefix_;
   const std::shared_ptr<LoopPool> loops_;
   const std::shared_ptr<JsClient> client_;
+  const std::shared_ptr<nats_adapter::Watches> watches_;
 };
 
 KeyValue::KeyValue(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -353,10 +384,13 @@ absl::StatusOr<std::shared_ptr<KeyValue>> KeyValue::TryOpen(const KeyValueOption
         "above 0"));
   }
   const std::shared_ptr<LoopPool> loops = nats_adapter::ClientLoops();
-  auto client =
-      nats_adapter::JsClient::Open(options.nats, (*loops)[0], /*background=*/false, {}, loops);
+  auto watches = std::make_shared<nats_adapter::Watches>();
+  nats_adapter::Connection::Events events;
+  events.on_reconnected = [watches] { watches->Forget(); };
+  auto client = nats_adapter::JsClient::Open(options.nats, (*loops)[0], /*background=*/false,
+                                             std::move(events), loops);
   if (!client.ok()) return client.status();
-  auto impl = std::make_shared<Impl>(options, loops, *std::move(client));
+  auto impl = std::make_shared<Impl>(options, loops, *std::move(client), std::move(watches));
   if (absl::Status status = SyncWaitStatus(Impl::SetUp(impl)); !status.ok()) return status;
   return std::make_shared<KeyValue>(std::move(impl));
 }

@@ -138,8 +138,8 @@ class Delivery {
     Decide(Decision::kReject);
     why_ = why;
   }
-  // Not now: comes again after `delay`, and does not count as an attempt. (The broker counts it as a
-  // delivery: so does another instance, should it come to one.)
+  // Not now: comes again after `delay`, and does not count as an attempt. (The broker counts it as
+  // a delivery: so does another instance, should it come to one.)
   void Defer(std::chrono::milliseconds delay) {
     Decide(Decision::kDefer);
     delay_ = delay;
