@@ -94,8 +94,8 @@ Verdict Classify(const std::vector<JournalEntry>& asked,
     std::copy_if(journal.begin(), journal.end(), std::back_inserter(all),
                  [](const JournalEntry& entry) { return entry.kind == 'H'; });
   }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const JournalEntry& a, const JournalEntry& b) { return a.at_ns < b.at_ns; });
+  std::sort(all.begin(), all.end(),
+            [](const JournalEntry& a, const JournalEntry& b) { return a.at_ns < b.at_ns; });
   std::unordered_set<std::uint64_t> seen;
   std::unordered_map<std::int64_t, std::uint64_t> latest;  // by key
   for (const JournalEntry& entry : all) {
