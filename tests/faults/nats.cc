@@ -1,10 +1,12 @@
 // Faults over core NATS: calls, streams, cancellation, drain, slow consumers.
+#include <nats/nats.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
@@ -683,6 +685,68 @@ Row Drain(const Environment& environment) {
   return row;
 }
 
+// What comes in reply to one request, until none has come for so long.
+std::vector<std::string> AskAll(const std::string& url, const std::string& subject, int silence) {
+  natsConnection* connection = nullptr;
+  if (natsConnection_ConnectTo(&connection, url.c_str()) != NATS_OK) return {};
+  natsInbox* inbox = nullptr;
+  natsInbox_Create(&inbox);
+  natsSubscription* replies = nullptr;
+  natsConnection_SubscribeSync(&replies, connection, inbox);
+  natsConnection_PublishRequestString(connection, subject.c_str(), inbox, "");
+  std::vector<std::string> answers;
+  natsMsg* message = nullptr;
+  while (natsSubscription_NextMsg(&message, replies, silence) == NATS_OK) {
+    answers.emplace_back(natsMsg_GetData(message),
+                         static_cast<std::size_t>(natsMsg_GetDataLength(message)));
+    natsMsg_Destroy(message);
+  }
+  natsSubscription_Destroy(replies);
+  natsInbox_Destroy(inbox);
+  natsConnection_Destroy(connection);
+  return answers;
+}
+
+// "acked" are questions that every node answered in the right form, "lost" answers that are
+// missing, "phantom" such as nobody should have given.
+Row Discovery(const Environment& environment) {
+  const auto broker = StartBroker();
+  Servers servers(environment, broker->url());
+  for (int i = 0; i < 3; ++i) servers.Start();
+  Row row;
+  const std::string name = "rookery_testing_Echo";
+  const auto expect = [&](const std::string& subject, const std::string& type, std::size_t nodes) {
+    // Answers of a loaded machine come late, and one that is one too many is worth the wait.
+    const std::vector<std::string> answers = AskAll(broker->url(), subject, 500);
+    bool right = answers.size() == nodes;
+    for (const std::string& answer : answers) {
+      right &= answer.find("\"type\":\"io.nats.micro.v1." + type + "\"") != std::string::npos &&
+               answer.find("\"name\":\"" + name + "\"") != std::string::npos;
+    }
+    if (right) ++row.acked;
+    if (answers.size() < nodes) row.lost += nodes - answers.size();
+    if (answers.size() > nodes) row.phantom += answers.size() - nodes;
+    return answers;
+  };
+  std::string id;
+  for (const std::string verb : {"PING", "INFO", "STATS"}) {
+    std::string type = verb + "_response";
+    for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    expect("$SRV." + verb, type, 3);
+    const std::vector<std::string> answers = expect("$SRV." + verb + "." + name, type, 3);
+    if (id.empty() && !answers.empty()) {
+      const std::size_t begin = answers[0].find("\"id\":\"") + 6;
+      id = answers[0].substr(begin, answers[0].find('"', begin) - begin);
+    }
+    expect("$SRV." + verb + "." + name + "." + id, type, 1);
+  }
+  servers[0].Kill();
+  expect("$SRV.PING", "ping_response", 2);
+  row.ok = row.acked == 10 && row.lost == 0 && row.phantom == 0;
+  row.remark = std::to_string(row.acked) + " of 10 questions answered rightly";
+  return row;
+}
+
 }  // namespace
 
 std::vector<FaultTest> NatsTests() {
@@ -691,10 +755,13 @@ std::vector<FaultTest> NatsTests() {
       {"N-06-none", "calls that nobody serves fail at once", NobodyServes},
       {"N-06-net", "calls over a bad network all end",
        [](const Environment& environment) { return BadNetwork(environment, false); }},
+      {"N-06-bytes", "calls over a network that changes bytes all end",
+       [](const Environment& environment) { return BadNetwork(environment, true); }},
       {"N-08", "events faster than their handler", SlowConsumer},
       {"N-09", "cancellation reaches the handler", Cancellation},
       {"N-10", "a stream with a slow reader that stops", SlowReader},
       {"N-11", "drain at SIGTERM", Drain},
+      {"N-12", "NATS's own tools see each service of each node", Discovery},
   };
 }
 

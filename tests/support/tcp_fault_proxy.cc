@@ -192,20 +192,31 @@ bool TcpFaultProxy::Read(Connection& connection, Direction direction) {
 }
 
 bool TcpFaultProxy::Write(Connection& connection, Direction direction) {
-  const Faults& faults = faults_[direction];
+  Faults& faults = faults_[direction];
   Pipe& pipe = connection.pipes[direction];
   const int to = connection.from[1 - direction];
   const auto now = steady_clock::now();
   while (!pipe.pieces.empty() && pipe.pieces.front().when <= now) {
     std::string& bytes = pipe.pieces.front().bytes;
-    const std::size_t most =
-        faults.slice == 0 ? bytes.size() : std::min(bytes.size(), faults.slice);
+    std::size_t most = faults.slice == 0 ? bytes.size() : std::min(bytes.size(), faults.slice);
+    if (faults.cut_after != 0) most = std::min(most, faults.cut_after);
     const ssize_t sent = send(to, bytes.data(), most, MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN || errno == EINTR;
     delivered_[direction] += static_cast<std::uint64_t>(sent);
     pipe.size -= static_cast<std::size_t>(sent);
     bytes.erase(0, static_cast<std::size_t>(sent));
     if (bytes.empty()) pipe.pieces.pop_front();
+    if (faults.cut_after != 0) {
+      faults.cut_after -= static_cast<std::size_t>(sent);
+      if (faults.cut_after == 0) {
+        // Not by RST, which would take back what has not been read yet.
+        pipe.ended = true;
+        pipe.pieces.clear();
+        pipe.size = 0;
+        connection.pipes[1 - direction].ended = true;
+        connection.pipes[1 - direction].pieces.clear();
+      }
+    }
     // One slice a turn, so that the receiver sees it alone.
     if (faults.slice != 0) break;
   }

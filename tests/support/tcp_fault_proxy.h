@@ -39,8 +39,12 @@ class TcpFaultProxy final {
     std::size_t slice = 0;
     // Of so many bytes one is changed; zero: none.
     std::size_t corrupt_every = 0;
-    // The connection is reset after so many more bytes; zero: never. Counts for all together.
+    // The connection is reset after so many more bytes were read; zero: never. Counts for all
+    // together.
     std::size_t reset_after = 0;
+    // So many more bytes are delivered, then the connection ends: in the middle of a message, say.
+    // Zero: never. Counts for all together.
+    std::size_t cut_after = 0;
   };
 
   // Carries connections to 127.0.0.1:`server_port`. Aborts if there is no port to listen on.

@@ -81,7 +81,6 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] std::shared_ptr<Channel> OpenLocal();
   [[nodiscard]] std::vector<std::string> Endpoints() const;
   [[nodiscard]] ApplicationGraph Graph();
-  [[nodiscard]] StatsSnapshot Stats() const;
   [[nodiscard]] const Logger& log() const noexcept { return log_; }
 
   // TransportHost
@@ -89,6 +88,7 @@ class ApplicationImpl final : public TransportHost,
   [[nodiscard]] LoopPool& loops() override { return *SharedLoops(); }
   // Started, not shutting down, and every listener gets on with its work.
   [[nodiscard]] bool ready() const noexcept override;
+  [[nodiscard]] StatsSnapshot Stats() const override;
 
   // ModuleHost
   [[nodiscard]] absl::StatusOr<std::shared_ptr<void>> GetInstance(Module module, const Token& token,

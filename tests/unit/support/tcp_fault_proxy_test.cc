@@ -192,6 +192,19 @@ TEST(TcpFaultProxyTest, Corrupts) {
   EXPECT_EQ(client.Receive(8), "aaa4aaa4");
 }
 
+TEST(TcpFaultProxyTest, CutsOffInTheMiddle) {
+  EchoPeer peer;
+  TcpFaultProxy proxy(peer.port());
+  proxy.Set(TcpFaultProxy::kToClient, {.cut_after = 5});
+  Client client(proxy.port());
+  client.Send("abcdefghij");
+  EXPECT_EQ(client.Receive(10), "abcde");
+  EXPECT_EQ(client.error(), 0);
+  Client next(proxy.port());
+  next.Send("abcdefghij");
+  EXPECT_EQ(next.Receive(10), "abcdefghij");
+}
+
 TEST(TcpFaultProxyTest, ResetsAndRefuses) {
   EchoPeer peer;
   TcpFaultProxy proxy(peer.port());

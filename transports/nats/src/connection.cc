@@ -622,6 +622,12 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const Nats& options
                                                              std::shared_ptr<void> keep) {
   auto connection = std::make_shared<Connection>(options, loop, std::move(events), std::move(keep));
   absl::StatusOr<std::shared_ptr<Session>> session = Session::Connect(connection);
+  // One time in a hundred nats.c 3.4.1 leaves the signature out, and the NATS server answers as if
+  // it were wrong ("Signature missing" in its log).
+  const bool signs = !options.creds_file.empty() || !options.nkey.empty();
+  for (int again = 0; again < 3 && signs && absl::IsUnauthenticated(session.status()); ++again) {
+    session = Session::Connect(connection);
+  }
   if (session.ok()) {
     const std::scoped_lock lock(connection->mutex_);
     connection->session_ = *session;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <random>
 #include <vector>
 
@@ -318,6 +319,13 @@ absl::Status CheckNatsOptions(const Nats& options) {
     if (tls.certificate_file.empty() != tls.key_file.empty()) {
       faults.push_back("tls.certificate_file and tls.key_file belong together");
     }
+  }
+  int major = 0;
+  int minor = 0;
+  int patch = 0;
+  if (options.discovery &&
+      std::sscanf(options.version.c_str(), "%d.%d.%d", &major, &minor, &patch) != 3) {
+    faults.push_back(absl::StrCat("version \"", options.version, "\" is not MAJOR.MINOR.PATCH"));
   }
   if (options.connections == 0) faults.push_back("connections must be at least 1");
   if (options.window_bytes == 0) faults.push_back("window_bytes must not be 0");

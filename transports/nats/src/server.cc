@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "connection.h"
+#include "discovery.h"
 #include "options.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/handler.h"
@@ -129,11 +130,13 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
 
   // After Connect. On the loop, which reads already.
-  absl::Status Subscribe(const HandlerRegistry& registry, std::function<void()> on_idle) {
+  // `stats`: this worker answers those who look for services; empty: another one does.
+  absl::Status Subscribe(const HandlerRegistry& registry, std::function<StatsSnapshot()> stats,
+                         std::function<void()> on_idle) {
     absl::Status status;
     const auto done = std::make_shared<std::promise<void>>();
     loop_.Post([&, done] {
-      status = SubscribeHere(registry, std::move(on_idle));
+      status = SubscribeHere(registry, std::move(stats), std::move(on_idle));
       done->set_value();
     });
     done->get_future().wait();
@@ -152,7 +155,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   void StopIntake() noexcept {
     for (const Subscription& each : subscriptions_) {
-      if (each.queued) each.subscription->Drain(kConfirm);
+      if (each.use != Use::kCancellations) each.subscription->Drain(kConfirm);
     }
   }
   // Waits until all that the NATS server had sent us has been delivered: it answers in order, and
@@ -207,13 +210,15 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
 
  private:
+  enum class Use : std::uint8_t { kRequests, kCancellations, kDiscovery };
   struct Subscription {
     std::shared_ptr<Connection::Subscription> subscription;
     const Handler* handler;  // of a pattern; null: by the subject
-    bool queued;             // requests and events; else cancellations
+    Use use;
   };
 
-  absl::Status SubscribeHere(const HandlerRegistry& registry, std::function<void()> on_idle) {
+  absl::Status SubscribeHere(const HandlerRegistry& registry, std::function<StatsSnapshot()> stats,
+                             std::function<void()> on_idle) {
     handlers_.store(&registry);
     routes_ = std::make_unique<Routes>(options_, registry);
     MessageServer::Options engine;
@@ -237,11 +242,21 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     inbox_subscription_ = *std::move(inbox);
 
     absl::Status status;
+    if (stats) {
+      // The ID of the inbox, which is as unique as an instance must be.
+      const std::size_t begin = options_.inbox_prefix.size() + 1;
+      discovery_ = std::make_unique<Discovery>(
+          options_, registry, inbox_.substr(begin, inbox_.size() - begin - 1), std::move(stats));
+      for (const std::string& subject : discovery_->subjects()) {
+        status = Add(subject, nullptr, Use::kDiscovery);
+        if (!status.ok()) return status;
+      }
+    }
     absl::flat_hash_set<std::string> done;
     if (options_.owns_prefix) {
-      status = Add(absl::StrCat(options_.prefix, ".>"), nullptr, /*queued=*/true);
+      status = Add(absl::StrCat(options_.prefix, ".>"), nullptr, Use::kRequests);
       if (!status.ok()) return status;
-      return Add(CancelSubject(options_, ">"), nullptr, /*queued=*/false);
+      return Add(CancelSubject(options_, ">"), nullptr, Use::kCancellations);
     }
     for (const Handler* const handler : registry.all()) {
       const MethodDescriptor& method = handler->descriptor();
@@ -254,20 +269,20 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       status = CheckSubject(subject, /*wildcards=*/true);
       if (status.ok()) {
         const Handler* const found = registry.Find(method.full_name);
-        status = Add(subject, pattern ? (found == nullptr ? handler : found) : nullptr,
-                     /*queued=*/true);
+        status =
+            Add(subject, pattern ? (found == nullptr ? handler : found) : nullptr, Use::kRequests);
       }
-      if (status.ok()) status = Add(CancelSubject(options_, group), nullptr, /*queued=*/false);
+      if (status.ok()) status = Add(CancelSubject(options_, group), nullptr, Use::kCancellations);
       if (!status.ok()) return status;
     }
     return absl::OkStatus();
   }
 
-  absl::Status Add(const std::string& subject, const Handler* handler, bool queued) {
-    auto made =
-        connection_->Subscribe(subject, queued && options_.queue_groups ? QueueOf(options_) : "");
+  absl::Status Add(const std::string& subject, const Handler* handler, Use use) {
+    auto made = connection_->Subscribe(
+        subject, use == Use::kRequests && options_.queue_groups ? QueueOf(options_) : "");
     if (!made.ok()) return made.status();
-    subscriptions_.push_back({*std::move(made), handler, queued});
+    subscriptions_.push_back({*std::move(made), handler, use});
     return absl::OkStatus();
   }
 
@@ -276,9 +291,9 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   void OnRead() {
     if (engine_ == nullptr) return;
     // Requests first: a cancellation was sent after the request that it is about.
-    for (const bool queued : {true, false}) {
+    for (const bool cancellations : {false, true}) {
       for (const Subscription& each : subscriptions_) {
-        if (each.queued == queued) Take(each);
+        if ((each.use == Use::kCancellations) == cancellations) Take(each);
       }
     }
   }
@@ -286,8 +301,12 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   void Take(const Subscription& from) {
     while (MessagePtr message = from.subscription->Next()) {
       const std::string_view subject = natsMsg_GetSubject(message.get());
-      if (!from.queued) {
+      if (from.use == Use::kCancellations) {
         engine_->OnCancel(ToInbound(std::move(message)));
+        continue;
+      }
+      if (from.use == Use::kDiscovery) {
+        AnswerDiscovery(subject, message.get());
         continue;
       }
       const Handler* handler = from.handler;
@@ -296,6 +315,19 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       // The subject is the message's, which goes.
       const std::string name = handler == nullptr ? std::string(subject) : std::string();
       engine_->OnRequest(handler, name, ToInbound(std::move(message)));
+    }
+  }
+
+  void AnswerDiscovery(std::string_view subject, natsMsg* request) {
+    const char* const reply = natsMsg_GetReply(request);
+    if (reply == nullptr || *reply == '\0') return;
+    for (const std::string& json : discovery_->Answer(subject)) {
+      OutboundMessage answer;
+      answer.to = reply;
+      answer.body = json;
+      if (const absl::Status sent = connection_->Publish(answer); !sent.ok()) {
+        Log().Warn("a question for services was not answered", {{"why", sent.message()}});
+      }
     }
   }
 
@@ -349,6 +381,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   std::string inbox_;
   std::shared_ptr<Connection::Subscription> inbox_subscription_;
   std::vector<Subscription> subscriptions_;
+  std::unique_ptr<Discovery> discovery_;
   std::unique_ptr<MessageServer> engine_;
   std::mutex mutex_;
   std::vector<natsMsg*> arrived_;  // guarded by mutex_
@@ -375,7 +408,9 @@ class NatsServer final : public ServerTransport {
       status = worker.Connect(give_up);
       if (status.ok()) {
         connected_ = workers_.size();
-        status = worker.Subscribe(host.handlers(), [this] {
+        std::function<StatsSnapshot()> stats;
+        if (options_.discovery && i == 0) stats = [&host] { return host.Stats(); };
+        status = worker.Subscribe(host.handlers(), std::move(stats), [this] {
           const std::scoped_lock lock(mutex_);
           idle_.notify_all();
         });

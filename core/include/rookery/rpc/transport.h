@@ -36,6 +36,8 @@ class TransportHost {
   [[nodiscard]] virtual LoopPool& loops() = 0;
   // Whether the node is ready to serve; false once draining has begun. Thread-safe.
   [[nodiscard]] virtual bool ready() const noexcept = 0;
+  // What has been counted so far, of all transports. Thread-safe.
+  [[nodiscard]] virtual StatsSnapshot Stats() const { return {}; }
 };
 
 // One listener. Methods are called by the application in the order shown, from one thread.

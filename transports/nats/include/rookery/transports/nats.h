@@ -75,6 +75,11 @@ struct Nats {
   // None: as the URL says (tls://), with the system's certificates.
   std::optional<NatsTls> tls = {};
 
+  // Server: answers NATS's own tools that look for services ($SRV.PING, INFO, STATS), with this
+  // version, which is MAJOR.MINOR.PATCH.
+  bool discovery = true;
+  std::string version = "0.0.0";
+
   // Server: connections, each on a loop of its own: handlers run on that loop, so that one
   // connection keeps one core busy.
   std::size_t connections = 1;
