@@ -382,7 +382,21 @@ def nats(build, pairs, table, profiles):
                 result = measure(name, outstanding=1, mode="events", batch=100)
                 cost[name].append(result["server_cpu_us_per_message"])
         better = min(bare, key=lambda name: statistics.median(cost[name]))
-        table.add("event", "CPU us/message", cost["ours"], cost[better], at_most(1.15))
+        table.add("pub/sub", "CPU us/message", cost["ours"], cost[better], at_most(1.15))
+    # Each in a server of its own, so that neither has the other's stream beside it.
+    workers = {"ours": "bench_rookery_jetstream", "bare": "bench_baseline_jetstream"}
+    results = {name: [] for name in workers}
+    for _ in range(pairs):
+        for name, program in workers.items():
+            with tempfile.TemporaryDirectory() as folder:
+                with NatsBroker(folder, "--jetstream", "--store_dir", folder) as broker:
+                    done = subprocess.run([build / program, f"--port={broker.port}"], check=True,
+                                          stdout=subprocess.PIPE, timeout=120)
+                    results[name].append(json.loads(done.stdout))
+    for case, unit, key in (("JetStream consume and ack", "messages/s", "messages_per_s"),
+                            ("JetStream consume and ack, CPU", "CPU us/message",
+                             "cpu_us_per_message")):
+        table.add(case, unit, *([one[key] for one in results[name]] for name in workers))
 
 
 def has_nats(build):
@@ -392,12 +406,14 @@ def has_nats(build):
 class NatsBroker:
     """A nats-server on a free port; use it as a context manager."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self._ports = pathlib.Path(folder)
+        self._options = options
 
     def __enter__(self):
         self._process = subprocess.Popen(
-            ["nats-server", "--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", self._ports],
+            ["nats-server", "--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", self._ports,
+             *self._options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 20
         while time.monotonic() < end and self._process.poll() is None:

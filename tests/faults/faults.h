@@ -70,6 +70,8 @@ struct Role {
 
 [[nodiscard]] std::vector<FaultTest> NatsTests();
 [[nodiscard]] std::vector<Role> NatsRoles();
+[[nodiscard]] std::vector<FaultTest> JetStreamTests();
+[[nodiscard]] std::vector<Role> JetStreamRoles();
 
 }  // namespace rookery::faults
 

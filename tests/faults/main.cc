@@ -24,12 +24,14 @@ namespace rookery::faults {
 namespace {
 
 std::vector<FaultTest> AllTests() {
-  std::vector<FaultTest> all = NatsTests();
+  std::vector<FaultTest> all = JetStreamTests();
+  for (FaultTest& test : NatsTests()) all.push_back(std::move(test));
   return all;
 }
 
 std::vector<Role> AllRoles() {
   std::vector<Role> all = NatsRoles();
+  for (Role& role : JetStreamRoles()) all.push_back(std::move(role));
   return all;
 }
 

@@ -1,6 +1,5 @@
 // Faults over core NATS: calls, streams, cancellation, drain, slow consumers.
 #include <nats/nats.h>
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -131,30 +130,6 @@ class ServingController final : public EchoService {
   static Task<void> Pause(int ms) { co_await Sleep(milliseconds(ms)); }
   Served& served_;
 };
-
-volatile sig_atomic_t g_terminated = 0;
-
-// SIGTERM ends Obey, and nothing else.
-void HearTermination() {
-  signal(SIGTERM, [](int) { g_terminated = 1; });
-}
-
-// Calls `on_line` for each order, until there are no more or SIGTERM has come.
-void Obey(const std::function<void(const std::string&)>& on_line) {
-  std::string unread;
-  while (g_terminated == 0) {
-    pollfd ready{0, POLLIN, 0};
-    if (poll(&ready, 1, 20) <= 0) continue;
-    char buffer[512];
-    const ssize_t got = read(0, buffer, sizeof buffer);
-    if (got <= 0) return;
-    unread.append(buffer, static_cast<std::size_t>(got));
-    for (std::size_t end = 0; (end = unread.find('\n')) != std::string::npos;) {
-      on_line(unread.substr(0, end));
-      unread.erase(0, end + 1);
-    }
-  }
-}
 
 int ServerRole(const Arguments& arguments) {
   HearTermination();

@@ -175,4 +175,28 @@ void Say(std::string_view line) {
   }
 }
 
+namespace {
+volatile sig_atomic_t g_terminated = 0;
+}  // namespace
+
+void HearTermination() {
+  signal(SIGTERM, [](int) { g_terminated = 1; });
+}
+
+void Obey(const std::function<void(const std::string&)>& on_line) {
+  std::string unread;
+  while (g_terminated == 0) {
+    pollfd ready{0, POLLIN, 0};
+    if (poll(&ready, 1, 20) <= 0) continue;
+    char buffer[512];
+    const ssize_t got = read(0, buffer, sizeof buffer);
+    if (got <= 0) return;
+    unread.append(buffer, static_cast<std::size_t>(got));
+    for (std::size_t end = 0; (end = unread.find('\n')) != std::string::npos;) {
+      on_line(unread.substr(0, end));
+      unread.erase(0, end + 1);
+    }
+  }
+}
+
 }  // namespace rookery::faults

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,10 @@ class Process final {
 
 // For the roles: says a line to the parent.
 void Say(std::string_view line);
+// SIGTERM ends Obey, and nothing else.
+void HearTermination();
+// Calls `on_line` for each order, until there are no more or SIGTERM has come.
+void Obey(const std::function<void(const std::string&)>& on_line);
 
 }  // namespace rookery::faults
 

@@ -25,7 +25,6 @@
 #include "rookery/rpc/channel.h"
 #include "rookery/runtime/event.h"
 #include "rookery/runtime/sync_wait.h"
-#include "support/nats_accounts.h"
 #include "support/nats_broker.h"
 #include "support/tcp_fault_proxy.h"
 
@@ -563,81 +562,6 @@ TEST(NatsAuthTest, Tls) {
     EXPECT_EQ(SyncWait(ReadAll(caller.Repeat(request))), 20);
   }
   std::filesystem::remove_all(folder);
-}
-
-TEST(NatsAuthTest, MutualTls) {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / ("rookery-nats-mtls-" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
-  const auto path = [&](const char* name) { return (folder / name).string(); };
-  for (const char* who : {"server", "client"}) {
-    const std::string name = who;
-    const std::string command =
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=" + name +
-        " -addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout " +
-        path((name + ".key").c_str()) + " -out " + path((name + ".pem").c_str()) + " 2>/dev/null";
-    ASSERT_EQ(std::system(command.c_str()), 0);
-  }
-  const auto broker = NatsBroker::Start(
-      "tls { cert_file: \"" + path("server.pem") + "\", key_file: \"" + path("server.key") +
-      "\", ca_file: \"" + path("client.pem") + "\", verify: true }");
-  ASSERT_NE(broker, nullptr);
-  Nats good{.url = "tls://localhost:" + std::to_string(broker->port())};
-  good.tls = NatsTls();
-  good.tls->ca_file = path("server.pem");
-  good.tls->certificate_file = path("client.pem");
-  good.tls->key_file = path("client.key");
-  Nats bad = good;  // says nothing of itself
-  bad.tls->certificate_file.clear();
-  bad.tls->key_file.clear();
-  ExpectLetsIn(good, bad);
-  std::filesystem::remove_all(folder);
-}
-
-std::string WriteFile(const NatsBroker& broker, const char* name, const std::string& text) {
-  const std::string file = broker.folder() / name;
-  std::ofstream(file) << text;
-  return file;
-}
-
-TEST(NatsAuthTest, Credentials) {
-  const NatsAccounts accounts;
-  const auto broker = NatsBroker::Start(accounts.config());
-  ASSERT_NE(broker, nullptr);
-  Nats good{.url = broker->url()};
-  good.creds_file =
-      WriteFile(*broker, "good.creds", accounts.Credentials(std::chrono::seconds(3'600)));
-  Nats expired{.url = broker->url()};
-  expired.creds_file =
-      WriteFile(*broker, "expired.creds", accounts.Credentials(std::chrono::seconds(-60)));
-  ExpectLetsIn(good, expired);
-  Nats missing{.url = broker->url()};
-  missing.creds_file = broker->folder() / "none.creds";
-  ExpectLetsIn(good, missing);
-  // Of another operator.
-  Nats foreign{.url = broker->url()};
-  foreign.creds_file =
-      WriteFile(*broker, "foreign.creds", NatsAccounts().Credentials(std::chrono::seconds(3'600)));
-  ExpectLetsIn(good, foreign);
-}
-
-TEST(NatsAuthTest, CredentialsThatExpireEndTheConnectionAndNewOnesBringItBack) {
-  const NatsAccounts accounts;
-  const auto broker = NatsBroker::Start(accounts.config());
-  ASSERT_NE(broker, nullptr);
-  Nats nats{.url = broker->url()};
-  nats.creds_file = WriteFile(*broker, "user.creds", accounts.Credentials(std::chrono::seconds(2)));
-  const std::shared_ptr<Channel> channel = MakeChannel(nats);
-  EXPECT_EQ(channel->state(), ConnectionState::kReady);
-  // The file is read again whenever it reconnects.
-  const std::string renewed = accounts.Credentials(std::chrono::seconds(3'600));
-  Nats lasting = nats;
-  lasting.creds_file = WriteFile(*broker, "lasting.creds", renewed);
-  Node node(lasting);
-  EXPECT_EQ(SyncWait(EchoClient(channel).Say(Text("hi"))).text(), "hi from nats");
-  WriteFile(*broker, "user.creds", renewed);
-  std::this_thread::sleep_for(std::chrono::seconds(3));
-  EXPECT_TRUE(Eventually([&] { return SyncWaitStatus(EchoClient(channel).Say(Text("x"))).ok(); }));
 }
 
 // ---- what we may do -----------------------------------------------------------------------------

@@ -63,8 +63,8 @@ namespace testing {
 // handler blocks it, or goes on for ever without waiting for anything.
 class FakeClock final {
  public:
-  // `patience` is how much real time the loops may take to come to rest. A SyncWait in which nothing
-  // happens for so long says so in the log: nobody may be moving the clock on.
+  // `patience` is how much real time the loops may take to come to rest. A SyncWait in which
+  // nothing happens for so long says so in the log: nobody may be moving the clock on.
   explicit FakeClock(std::chrono::milliseconds patience = std::chrono::seconds(60));
   ~FakeClock();
   FakeClock(const FakeClock&) = delete;
