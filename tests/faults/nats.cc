@@ -43,7 +43,7 @@ using rookery::testing::EchoClient;
 using rookery::testing::EchoReply;
 using rookery::testing::EchoRequest;
 using rookery::testing::EchoService;
-using rookery::testing::Journal;
+using rookery::testing::FaultJournal;
 using rookery::testing::JournalEntry;
 using rookery::testing::MonotonicNs;
 using rookery::testing::NatsBroker;
@@ -63,9 +63,9 @@ constexpr std::size_t kWindow = std::size_t{1} << 20;
 // ---- roles --------------------------------------------------------------------------------------
 
 struct Served {
-  explicit Served(const std::string& path) : journal(path, Journal::Sync::kKernel) {}
+  explicit Served(const std::string& path) : journal(path, FaultJournal::Sync::kKernel) {}
   // Only the process is killed here, never the machine: what the kernel has is safe.
-  Journal journal;
+  FaultJournal journal;
   std::atomic<std::uint64_t> events{0};
   std::atomic<std::uint64_t> produced{0};
 };
@@ -161,7 +161,7 @@ int ServerRole(const Arguments& arguments) {
 // Calls Say with ids of its own until it is told to stop: so many at once, each with its deadline.
 int CallerRole(const Arguments& arguments) {
   HearTermination();
-  Journal journal(Flag(arguments, "journal"), Journal::Sync::kDisk);
+  FaultJournal journal(Flag(arguments, "journal"), FaultJournal::Sync::kDisk);
   const long callers = NumberFlag(arguments, "callers", 8);
   const milliseconds timeout(NumberFlag(arguments, "timeout_ms", 1'500));
   const int delay = static_cast<int>(NumberFlag(arguments, "delay_ms", 2));
@@ -202,7 +202,7 @@ int CallerRole(const Arguments& arguments) {
 
 // Calls a handler that takes a minute, and gives up after 20 ms.
 int CancellerRole(const Arguments& arguments) {
-  Journal journal(Flag(arguments, "journal"), Journal::Sync::kDisk);
+  FaultJournal journal(Flag(arguments, "journal"), FaultJournal::Sync::kDisk);
   EchoClient client(MakeChannel(Nats{.url = Flag(arguments, "url")}));
   const long calls = NumberFlag(arguments, "calls", 100);
   std::atomic<long> next{1};
@@ -237,7 +237,7 @@ int CancellerRole(const Arguments& arguments) {
 
 // Reads a stream slowly, and writes down each message.
 int ReaderRole(const Arguments& arguments) {
-  Journal journal(Flag(arguments, "journal"), Journal::Sync::kKernel);
+  FaultJournal journal(Flag(arguments, "journal"), FaultJournal::Sync::kKernel);
   EchoClient client(MakeChannel(Nats{.url = Flag(arguments, "url")}));
   Say("READY");
   auto read = [&]() -> Task<void> {

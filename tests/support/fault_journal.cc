@@ -21,7 +21,7 @@ std::int64_t MonotonicNs() noexcept {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-Journal::Journal(const std::filesystem::path& path, Sync sync) : sync_(sync) {
+FaultJournal::FaultJournal(const std::filesystem::path& path, Sync sync) : sync_(sync) {
   fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (fd_ < 0) {
     std::perror(path.c_str());
@@ -29,9 +29,9 @@ Journal::Journal(const std::filesystem::path& path, Sync sync) : sync_(sync) {
   }
 }
 
-Journal::~Journal() { close(fd_); }
+FaultJournal::~FaultJournal() { close(fd_); }
 
-void Journal::Write(char kind, std::uint64_t id, std::int64_t extra) {
+void FaultJournal::Write(char kind, std::uint64_t id, std::int64_t extra) {
   char line[96];
   const int size = std::snprintf(line, sizeof line, "%c %" PRIu64 " %" PRId64 " %" PRId64 "\n",
                                  kind, id, MonotonicNs(), extra);

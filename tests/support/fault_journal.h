@@ -1,7 +1,7 @@
 // Journals of what processes meant to do and did, and what follows from them: lost, duplicate,
 // reordered, phantom.
 //
-//   Journal journal("caller.journal", Journal::Sync::kDisk);
+//   FaultJournal journal("caller.journal", FaultJournal::Sync::kDisk);
 //   journal.Write('I', id, key);                  // before it is sent
 //   journal.Write('A', id);                       // after it was acknowledged
 //   ...                                           // somebody else writes 'H' when it handles it
@@ -32,16 +32,16 @@ struct JournalEntry {
 
 // Appends entries to a file, for one process. Thread-safe; aborts when it cannot write, because a
 // test that goes on without its journal proves nothing.
-class Journal final {
+class FaultJournal final {
  public:
   enum class Sync : std::uint8_t {
     kKernel,  // survives the process
     kDisk,    // survives the machine; writers on several threads share one wait
   };
-  Journal(const std::filesystem::path& path, Sync sync);
-  ~Journal();
-  Journal(const Journal&) = delete;
-  Journal& operator=(const Journal&) = delete;
+  FaultJournal(const std::filesystem::path& path, Sync sync);
+  ~FaultJournal();
+  FaultJournal(const FaultJournal&) = delete;
+  FaultJournal& operator=(const FaultJournal&) = delete;
 
   // Returns when the entry is as safe as asked for.
   void Write(char kind, std::uint64_t id, std::int64_t extra = 0);

@@ -30,7 +30,7 @@ class JournalTest : public ::testing::Test {
 TEST_F(JournalTest, KeepsWhatManyThreadsWriteAndLeavesOutATornLine) {
   const auto path = folder_ / "j";
   {
-    Journal journal(path, Journal::Sync::kDisk);
+    FaultJournal journal(path, FaultJournal::Sync::kDisk);
     std::vector<std::thread> writers;
     for (std::uint64_t t = 0; t < 4; ++t) {
       writers.emplace_back([&journal, t] {
