@@ -203,7 +203,18 @@ TEST(ApplicationClock, TasksWithoutAValueRunInTheBackgroundToo) {
 class PeriodicJob final {
  public:
   explicit PeriodicJob(LoopPool& loops) : loops_(loops) {}
-  void OnApplicationBootstrap() { SpawnOn(loops_.Pick(), Run()).Detach(); }
+  void OnApplicationBootstrap() {
+    context_ = ContextRef::Adopt(Context::NewDetached(nullptr));
+    const ContextScope scope(context_.get());
+    job_.emplace(SpawnOn(loops_.Pick(), Run()));
+  }
+  Task<void> OnModuleDestroy() {
+    if (!job_.has_value()) co_return;
+    context_->cancel_source().Cancel(absl::CancelledError("the application closes"));
+    JoinHandle<void> job = *std::move(job_);
+    const absl::Status ended = co_await AsStatusOr(std::move(job));
+    EXPECT_TRUE(absl::IsCancelled(ended)) << ended;
+  }
   std::atomic<int> runs{0};
 
  private:
@@ -214,6 +225,8 @@ class PeriodicJob final {
     }
   }
   LoopPool& loops_;
+  ContextRef context_;
+  std::optional<JoinHandle<void>> job_;
 };
 
 TEST(ApplicationClock, JobsRunByItAndTwoApplicationsShareIt) {

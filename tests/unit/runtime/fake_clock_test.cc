@@ -343,8 +343,15 @@ TEST(FakeClock, LoopsMayOutliveItAndStandStillThen) {
   const Deadline then = clock->Now();
   clock.reset();
   SpawnOn(loops[0], Note(journal, nanoseconds(0), "runs")).Detach();
-  SpawnOn(loops[0], Note(journal, hours(1), "never")).Detach();
+  const ContextRef context = ContextRef::Adopt(Context::NewDetached(nullptr));
+  std::optional<JoinHandle<void>> never;
+  {
+    const ContextScope scope(context.get());
+    never.emplace(SpawnOn(loops[0], Note(journal, hours(1), "never")));
+  }
   EXPECT_EQ(loops[0].Now(), then);
+  context->cancel_source().Cancel(absl::CancelledError("enough"));
+  EXPECT_TRUE(absl::IsCancelled(SyncWaitStatus(Join(*std::move(never)))));
   loops.Stop();
   EXPECT_THAT(journal.Take(), ElementsAre("runs"));
 }
