@@ -17,8 +17,11 @@ namespace rookery::cli {
 namespace {
 
 constexpr char kHelp[] =
-    R"(usage: rookery graph [OPTIONS] FILE           the JSON that an application wrote; -: standard input
-       rookery graph [OPTIONS] -- PROGRAM...  starts the program until it has initialised, and ends it
+    R"(usage: rookery graph [OPTIONS] FILE
+       rookery graph [OPTIONS] -- PROGRAM [ARGUMENTS]
+
+FILE has the JSON that an application wrote; -: standard input. A PROGRAM is started, and ended
+when it has initialised.
 
   --format F         mermaid (as it is), dot, json, or times: what took how long to start
   --module NAME      only this module, and what its providers ask for (mermaid, dot)

@@ -632,8 +632,8 @@ TEST_F(NatsPermissionTest, AClientThatMayNotHearItsRepliesSaysSo) {
 TEST_F(NatsPermissionTest, APermissionThatIsLostIsCountedAndTheNodeStaysUp) {
   Node node(As("all"));
   EXPECT_EQ(SyncWait(EchoClient(MakeChannel(As("all"))).Say(Text("x"))).text(), "x from nats");
-  broker_->Reconfigure(R"(authorization { users: [
-    { user: all, password: x, permissions: { subscribe: { deny: "rookery.testing.Echo.*" } } } ] })");
+  broker_->Reconfigure(R"(authorization { users: [ { user: all, password: x, permissions: {
+    subscribe: { deny: "rookery.testing.Echo.*" } } } ] })");
   EXPECT_TRUE(Eventually([&] { return node.app().Stats().total_rejected() > 0; }));
   EXPECT_EQ(SyncWaitStatus(EchoClient(MakeChannel(As("all"))).Say(Text("x"))).status().code(),
             absl::StatusCode::kUnavailable);
