@@ -103,6 +103,26 @@ absl::Status NotPermitted(const Refused& refused, const std::string& url) {
                    "\": give it that permission, or another account"));
 }
 
+// A copy with a NUL at its end, as nats.c wants them; on the heap only if it is long.
+class Terminated final {
+ public:
+  explicit Terminated(std::string_view text) {
+    if (text.size() < sizeof short_) {
+      text.copy(short_, text.size());
+      short_[text.size()] = '\0';
+    } else {
+      long_ = text;
+    }
+  }
+  [[nodiscard]] const char* c_str() const noexcept {
+    return long_.empty() ? short_ : long_.c_str();
+  }
+
+ private:
+  char short_[128];
+  std::string long_;
+};
+
 std::string ConnectedUrl(natsConnection* nats, const std::string& otherwise) {
   char buffer[512];
   if (natsConnection_GetConnectedUrl(nats, buffer, sizeof buffer) != NATS_OK || buffer[0] == '\0') {
@@ -447,9 +467,9 @@ absl::Status Connection::Session::Publish(const OutboundMessage& message) {
                        " bytes wait to be sent to NATS at ", owner_->public_url_));
     }
   }
-  const std::string subject(message.to);
-  const std::string reply(message.reply_to);
-  const char* const reply_text = reply.empty() ? nullptr : reply.c_str();
+  const Terminated subject(message.to);
+  const Terminated reply(message.reply_to);
+  const char* const reply_text = message.reply_to.empty() ? nullptr : reply.c_str();
   const int size = static_cast<int>(message.body.size());
   natsStatus status = NATS_OK;
   if (message.fields.empty()) {
@@ -486,7 +506,7 @@ absl::Status Connection::Session::Publish(const OutboundMessage& message) {
     if (status == NATS_OK) status = natsConnection_PublishMsg(nats_, raw);
   }
   if (status == NATS_OK) [[likely]] {
-    pending_.fetch_add(message.body.size() + subject.size(), std::memory_order_relaxed);
+    pending_.fetch_add(message.body.size() + message.to.size(), std::memory_order_relaxed);
     return absl::OkStatus();
   }
   if (status == NATS_MAX_PAYLOAD) {
