@@ -649,12 +649,14 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const Nats& options
     session = Session::Connect(connection);
   }
   if (session.ok()) {
-    const std::scoped_lock lock(connection->mutex_);
-    connection->session_ = *session;
-    connection->max_payload_ = static_cast<std::size_t>(
-        std::max<std::int64_t>(0, natsConnection_GetMaxPayload((*session)->nats())));
-    connection->url_ = ConnectedUrl((*session)->nats(), connection->public_url_);
-    connection->ever_connected_.store(true);
+    {
+      const std::scoped_lock lock(connection->mutex_);
+      connection->TakeUp(*session);
+    }
+    // Lost already, and OnLost found it not yet in use.
+    if (natsConnection_IsClosed((*session)->nats())) {
+      loop.Post([connection, lost = *session] { connection->OnLost(lost); });
+    }
     return connection;
   }
   if (!background || !absl::IsUnavailable(session.status())) return session.status();
@@ -705,7 +707,15 @@ absl::StatusOr<std::shared_ptr<Connection::Subscription>> Connection::Subscribe(
   // One that has just been lost is made anew, and the subscription with it.
   if (!made.ok() && natsConnection_IsClosed(now->nats())) return subscription;
   if (!made.ok()) return made.status();
-  subscription->Use(*made);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (session_ == now) {
+      subscription->Use(*made);
+      return subscription;
+    }
+  }
+  // Another connection has it by now, or will.
+  natsSubscription_Destroy(*made);
   return subscription;
 }
 
@@ -795,11 +805,7 @@ void Connection::Adopt(
     const std::scoped_lock lock(mutex_);
     taken = !closed_.load() && !natsConnection_IsClosed(session->nats());
     if (taken) {
-      session_ = session;
-      why_not_ = absl::OkStatus();
-      max_payload_ = static_cast<std::size_t>(
-          std::max<std::int64_t>(0, natsConnection_GetMaxPayload(session->nats())));
-      url_ = ConnectedUrl(session->nats(), public_url_);
+      TakeUp(session);
       held.swap(held_);
       held_bytes_ = 0;
       for (const auto& each : subscriptions_) {
@@ -817,7 +823,6 @@ void Connection::Adopt(
     StartReconnecting();  // nothing, if we are closed
     return;
   }
-  ever_connected_.store(true);
   for (const auto& [subscription, one] : made) subscription->Use(one);
   // Those that were asked for while the others were made.
   for (const auto& each : late) {
@@ -840,6 +845,15 @@ void Connection::Adopt(
   events_.on_reconnected();
   // What had come before anybody could take it.
   events_.on_read();
+}
+
+void Connection::TakeUp(const std::shared_ptr<Session>& session) {
+  session_ = session;
+  why_not_ = absl::OkStatus();
+  max_payload_ = static_cast<std::size_t>(
+      std::max<std::int64_t>(0, natsConnection_GetMaxPayload(session->nats())));
+  url_ = ConnectedUrl(session->nats(), public_url_);
+  ever_connected_.store(true);
 }
 
 std::chrono::milliseconds Connection::ReconnectDelay(int attempts) {
@@ -946,6 +960,29 @@ std::size_t Connection::max_payload() const noexcept {
 std::string Connection::url() const {
   const std::scoped_lock lock(mutex_);
   return url_;
+}
+
+absl::Status WaitForNats(const Nats& options, Deadline give_up,
+                         const std::function<absl::Status()>& open) {
+  std::chrono::milliseconds wait = options.reconnect_wait;
+  for (bool told = false;; told = true) {
+    const absl::Status opened = open();
+    if (opened.ok()) return opened;
+    const bool hopeless = !absl::IsUnavailable(opened);
+    if (hopeless || std::chrono::steady_clock::now() + wait > give_up) {
+      return absl::Status(
+          opened.code(),
+          absl::StrCat(opened.message(),
+                       hopeless ? ""
+                                : ". Start the NATS server, or give Nats::url its address; "
+                                  "Nats::start_timeout says how long to wait for it."));
+    }
+    if (!told) {
+      Log().Warn("waiting for NATS", {{"url", PublicUrl(options.url)}, {"why", opened.message()}});
+    }
+    std::this_thread::sleep_for(wait);
+    wait = std::min(wait * 2, options.max_reconnect_wait);
+  }
 }
 
 }  // namespace rookery::nats_adapter

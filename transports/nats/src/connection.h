@@ -112,8 +112,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] absl::Status Flush(std::chrono::milliseconds timeout);
   // Ends it. Idempotent; callbacks may still be under way, and keep it alive. Any thread.
   void Close() noexcept;
-  // After Close, and after the subscriptions have gone: waits until no event can come any more, or
-  // `most`; for an attempt to connect as long as it lasts. Not on nats.c's threads, nor on the
+  // After Close, while the subscriptions are still there: waits until no event can come any more,
+  // or `most`; for an attempt to connect as long as it lasts. Not on nats.c's threads, nor on the
   // loop.
   void AwaitSilence(std::chrono::milliseconds most) noexcept;
 
@@ -145,6 +145,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // On the loop: the session is in use from now on; `made` are the subscriptions on it.
   void Adopt(const std::shared_ptr<Session>& session,
              std::vector<std::pair<std::shared_ptr<Subscription>, natsSubscription*>> made);
+  // With the mutex held: the session is the one in use.
+  void TakeUp(const std::shared_ptr<Session>& session);
   // On the loop: nats.c has ended a session that we had not closed.
   void OnLost(const std::shared_ptr<Session>& session);
   [[nodiscard]] std::chrono::milliseconds ReconnectDelay(int attempts);
@@ -169,6 +171,12 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::thread reconnector_;
   std::condition_variable closing_;
 };
+
+// Calls `open` until it is OK, with the pauses of `options`, or until `give_up`; not again after a
+// failure that waiting does not mend. Says in the log that it waits, and in the status how to mend
+// it.
+[[nodiscard]] absl::Status WaitForNats(const Nats& options, Deadline give_up,
+                                       const std::function<absl::Status()>& open);
 
 }  // namespace rookery::nats_adapter
 

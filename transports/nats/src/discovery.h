@@ -1,10 +1,8 @@
-// Discovery: what NATS's own tools ask every service, answered (ADR-32 of NATS: $SRV.PING,
-// $SRV.INFO,
-// $SRV.STATS). Private.
+// Discovery: what NATS's own tools ask every service, answered ($SRV.PING, $SRV.INFO, $SRV.STATS:
+// ADR-32 of NATS). Private.
 //
 //   Discovery discovery(options, registry, id, [&host] { return host.Stats(); });
-//   for (const std::string& subject : discovery.subjects()) ...   // subscribe, without a queue
-//       group
+//   for (const std::string& subject : discovery.subjects()) ...   // subscribe, in no queue group
 //   for (const std::string& json : discovery.Answer(subject)) ... // one for each service
 #ifndef ROOKERY_TRANSPORTS_NATS_SRC_DISCOVERY_H_
 #define ROOKERY_TRANSPORTS_NATS_SRC_DISCOVERY_H_

@@ -145,14 +145,6 @@ std::vector<std::string> JsonTexts(const Json& json, const std::string& name) {
   return texts;
 }
 
-std::string Quoted(std::string_view text) {
-  google::protobuf::Value value;
-  value.set_string_value(std::string(text));
-  std::string quoted;
-  if (!google::protobuf::util::MessageToJsonString(value, &quoted).ok()) return "\"\"";
-  return quoted;
-}
-
 absl::StatusOr<Json> ParseAnswer(std::string_view body) {
   Json json;
   const auto parsed = google::protobuf::util::JsonStringToMessage(

@@ -32,7 +32,6 @@ using Json = google::protobuf::Struct;
 [[nodiscard]] std::vector<std::string> JsonTexts(const Json& json, const std::string& name);
 // What JetStream answered; its error as a status: NOT_FOUND, ALREADY_EXISTS, ...
 [[nodiscard]] absl::StatusOr<Json> ParseAnswer(std::string_view body);
-[[nodiscard]] std::string Quoted(std::string_view text);
 [[nodiscard]] inline std::int64_t Nanos(std::chrono::milliseconds time) {
   return std::chrono::nanoseconds(time).count();
 }

@@ -130,8 +130,7 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
   // ---- start, on the application's thread
 
   absl::Status Connect(Deadline give_up) {
-    milliseconds wait = options_.nats.reconnect_wait;
-    for (bool told = false;; told = true) {
+    return WaitForNats(options_.nats, give_up, [this] {
       Connection::Events events;
       events.on_read = [worker = weak_from_this()] {
         if (const auto self = worker.lock()) self->OnRead();
@@ -143,26 +142,9 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
         if (const auto self = worker.lock()) self->Later(&JsWorker::OnReconnected);
       };
       auto opened = JsClient::Open(options_.nats, loop_, /*background=*/false, std::move(events));
-      if (opened.ok()) {
-        client_ = *std::move(opened);
-        return absl::OkStatus();
-      }
-      const bool hopeless = !absl::IsUnavailable(opened.status());
-      if (hopeless || steady_clock::now() + wait > give_up) {
-        return absl::Status(
-            opened.status().code(),
-            absl::StrCat(opened.status().message(),
-                         hopeless ? ""
-                                  : ". Start the NATS server, or give Nats::url its address; "
-                                    "Nats::start_timeout says how long to wait for it."));
-      }
-      if (!told) {
-        Log().Warn("waiting for NATS",
-                   {{"url", PublicUrl(options_.nats.url)}, {"why", opened.status().message()}});
-      }
-      std::this_thread::sleep_for(wait);
-      wait = std::min(wait * 2, options_.nats.max_reconnect_wait);
-    }
+      if (opened.ok()) client_ = *std::move(opened);
+      return opened.status();
+    });
   }
 
   absl::Status FindEvents(const HandlerRegistry& registry) {

@@ -43,6 +43,8 @@ using OptionsPtr = std::unique_ptr<natsOptions, OptionsDeleter>;
 [[nodiscard]] std::string SubjectOf(const Nats& options, const MethodDescriptor& method);
 // "shop.v1.Orders" for its methods without a pattern; else the pattern.
 [[nodiscard]] std::string GroupOf(const MethodDescriptor& method);
+// As a JSON string.
+[[nodiscard]] std::string Quoted(std::string_view text);
 [[nodiscard]] std::string Prefixed(const Nats& options, std::string_view subject);
 [[nodiscard]] std::string CancelSubject(const Nats& options, std::string_view group);
 

@@ -88,8 +88,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
 
   absl::Status Connect(Deadline give_up) {
-    milliseconds wait = options_.reconnect_wait;
-    for (bool told = false;; told = true) {
+    return WaitForNats(options_, give_up, [this] {
       Connection::Events events;
       events.on_read = [worker = weak_from_this()] {
         if (const auto self = worker.lock()) self->OnRead();
@@ -107,26 +106,9 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
         }
       };
       auto opened = Connection::Open(options_, loop_, /*background=*/false, std::move(events));
-      if (opened.ok()) {
-        connection_ = *std::move(opened);
-        return absl::OkStatus();
-      }
-      const bool hopeless = !absl::IsUnavailable(opened.status());
-      if (hopeless || steady_clock::now() + wait > give_up) {
-        return absl::Status(
-            opened.status().code(),
-            absl::StrCat(opened.status().message(),
-                         hopeless ? ""
-                                  : ". Start the NATS server, or give Nats::url its address; "
-                                    "Nats::start_timeout says how long to wait for it."));
-      }
-      if (!told) {
-        Log().Warn("waiting for NATS",
-                   {{"url", PublicUrl(options_.url)}, {"why", opened.status().message()}});
-      }
-      std::this_thread::sleep_for(wait);
-      wait = std::min(wait * 2, options_.max_reconnect_wait);
-    }
+      if (opened.ok()) connection_ = *std::move(opened);
+      return opened.status();
+    });
   }
 
   // After Connect. On the loop, which reads already.

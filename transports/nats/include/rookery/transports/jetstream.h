@@ -142,8 +142,7 @@ struct KeyValueOptions {
 //   ...
 //   std::uint64_t revision = co_await store.Put("user.1", "ada");
 //   rookery::KeyValueEntry entry = co_await store.Get("user.1");          // NOT_FOUND: none
-//   co_await store.Update("user.1", "grace", entry.revision);             // ABORTED: it was
-//       changed
+//   co_await store.Update("user.1", "grace", entry.revision);             // ABORTED: has changed
 //
 // Keys: [-/_=.A-Za-z0-9]+, no dot at either end. Thread-safe. Each operation is one round trip, and
 // fails with UNAVAILABLE, without waiting, while there is no connection.
