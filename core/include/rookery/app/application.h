@@ -85,8 +85,7 @@ class ApplicationError final : public std::runtime_error {
 // How one listener differs from the others: see Application::Listen. A handle: copies are the same.
 //
 //   app.Listen(Nats{...});                                     // as everywhere
-//   app.Listen(Grpc{.address = "127.0.0.1:9000"},              // for operators: its own guard
-//       alone
+//   app.Listen(Grpc{.address = "127.0.0.1:9000"},              // its own guard alone
 //              ListenOptions().InheritGlobalEnhancers(false).UseGuard<OperatorGuard>());
 class ListenOptions final {
  public:

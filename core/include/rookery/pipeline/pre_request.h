@@ -3,8 +3,8 @@
 //
 //   class TenantHook final {
 //    public:
-//     absl::Status PreRequest(rookery::ExecutionContext& context);   // or void, or a Task of
-//         either
+//     // Or void, or a Task of either.
+//     absl::Status PreRequest(rookery::ExecutionContext& context);
 //   };
 //   app.UsePreRequestHook<TenantHook>();            // or module.PreRequestHook<TenantHook>()
 //

@@ -6,8 +6,7 @@
 //     rookery::Cls::Set(kTenant, std::string(request.Header("x-tenant").value_or("public")));
 //   };
 //   module.Import(rookery::ClsModule::ForRoot(options))
-//       .Import(rookery::ClsModule::ForFeature<CurrentUser>());        //
-//           rookery::Proxy<CurrentUser>
+//       .Import(rookery::ClsModule::ForFeature<CurrentUser>());   // gives Proxy<CurrentUser>
 //
 // What nestjs-cls gives Node. CLS itself (platform/cls.h) works without it; import it where calls
 // are to begin with values, or with ids of your own making. See docs/context.md.
@@ -84,8 +83,7 @@ class ClsRequest final {
 };
 
 // What is done to each context: a function of a ClsRequest& that returns nothing, absl::Status, or
-// a
-// Task of either. It runs in the context, so Cls::Set goes there. What it fails with, or throws,
+// a Task of either. It runs in the context, so Cls::Set goes there. What it fails with, or throws,
 // the call fails with. Called from all loops at the same time.
 class ClsSetup final {
  public:
@@ -289,8 +287,7 @@ class ClsInitializer final {
 //   ForFeature<T...>(): proxy providers, in the module that imports it: each T is made once a
 //       context, with what its constructor asks for; singletons take a rookery::Proxy<T>.
 //   ForFeatureAsync<T>(function): the same, made by a function whose parameters are injected; it
-//       may
-//       return a Task. By token: ForFeatureAsync(kToken, function) and Proxy<Inject<kToken>>.
+//       may return a Task. By token: ForFeatureAsync(kToken, function) and Proxy<Inject<kToken>>.
 //
 // What their constructors ask for must be visible in the module that these make: import it there,
 // ClsModule::ForFeature<CurrentUser>().Import<UsersModule>().

@@ -2,8 +2,7 @@
 //
 //   absl::StatusOr<std::string> text = rookery::MessageToJson(order);
 //   shop::v1::Order order;
-//   absl::Status read = rookery::JsonToMessage(R"({"id": "17", "lines": [{"quantity": 2}]})",
-//       &order);
+//   absl::Status read = rookery::JsonToMessage(R"({"lines": [{"quantity": 2}]})", &order);
 //   // Of {"lines": [{}, {"quantity": 1e400}]}: INVALID_ARGUMENT,
 //   //     lines[1].quantity: 1e400 is out of range for int32
 //
