@@ -1,9 +1,8 @@
 // The one client of the gRPC benchmarks: see load.h. Calls go over K connections.
 //
-//   client --port=50051 --mode=unary --outstanding=64 --connections=4 --server_pid=42
-//   client --port=50051 --mode=stream --outstanding=8 --count=1000     // messages of a server
-//       stream
-//   client --port=50051 --mode=unary --outstanding=16 --warmup_calls=500 --calls=3000 --wait=1
+//   grpc_client --port=50051 --mode=unary --outstanding=64 --connections=4 --server_pid=42
+//   grpc_client --port=50051 --mode=stream --outstanding=8 --count=1000     // of a server stream
+//   grpc_client --port=50051 --mode=unary --outstanding=16 --warmup_calls=500 --calls=3000 --wait=1
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>

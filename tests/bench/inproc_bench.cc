@@ -3,9 +3,8 @@
 // The call of the budget goes through one guard, which sets a CLS value, and one interceptor. The
 // baseline is the same by hand: virtual calls, a thread_local, no coroutine, no context, no stats.
 //
-//   bench_inproc_call --pairs=5                       times, as JSON for run.py
-//   valgrind --tool=callgrind --instr-atstart=no bench_inproc_call --instructions=call
-//       --calls=20000
+//   bench_inproc_call --pairs=5                              times, as JSON for run.py
+//   bench_inproc_call --instructions=call --calls=20000      for callgrind, --instr-atstart=no
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
