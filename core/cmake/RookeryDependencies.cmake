@@ -44,6 +44,21 @@ if(ROOKERY_WITH_NATS AND NOT TARGET Nats::nats)
     message(STATUS "No NATS transport: nats.c is not installed (libnats-dev)")
   endif()
 endif()
+# Optional, too; Debian's librdkafka-dev has no CMake files. Under the name that librdkafka's own
+# CMake files give it.
+if(ROOKERY_WITH_KAFKA AND NOT TARGET RdKafka::rdkafka)
+  find_path(RDKAFKA_INCLUDE_DIR librdkafka/rdkafka.h)
+  find_library(RDKAFKA_LIBRARY rdkafka)
+  mark_as_advanced(RDKAFKA_INCLUDE_DIR RDKAFKA_LIBRARY)
+  if(RDKAFKA_INCLUDE_DIR AND RDKAFKA_LIBRARY)
+    add_library(RdKafka::rdkafka UNKNOWN IMPORTED GLOBAL)
+    set_target_properties(RdKafka::rdkafka PROPERTIES
+      IMPORTED_LOCATION "${RDKAFKA_LIBRARY}"
+      INTERFACE_INCLUDE_DIRECTORIES "${RDKAFKA_INCLUDE_DIR}")
+  else()
+    message(STATUS "No Kafka transport: librdkafka is not installed (librdkafka-dev)")
+  endif()
+endif()
 if(ROOKERY_BUILD_TESTS AND NOT TARGET GTest::gmock)
   find_package(GTest CONFIG REQUIRED)
 endif()
