@@ -14,29 +14,28 @@ COLUMNS = 100
 
 
 
-
 def wrapped(lines):
-    """The lines with over-wide comments broken: what is too much moves on to the comment's next line."""
+    """The lines with over-wide comments broken: what is too much moves on to the comment's next line.
+
+    What is indented after the slashes is code or a table: only its author can break it.
+    """
     lines = list(lines)
     result = []
     while lines:
         line = lines.pop(0)
-        found = re.match(r"(\s*// ?)(\s*)(.*)", line)
-        if len(line) <= COLUMNS or "http" in line or not found:
+        found = re.match(r"(\s*// ?)(\S.*)", line)
+        at = line.rfind(" ", len(found[1]), COLUMNS + 1) if found else -1
+        if len(line) <= COLUMNS or "http" in line or at < 0:
             result.append(line)
             continue
-        mark, indent, _ = found.groups()
-        at = line.rfind(" ", len(mark + indent), COLUMNS + 1)
-        if at < 0:
-            result.append(line)
-            continue
+        mark = found[1]
         result.append(line[:at].rstrip())
         rest = line[at + 1:]
         following = lines[0] if lines else ""
-        if not indent and following.startswith(mark) and re.match(r"[a-z(`\"]", following[len(mark):]):
+        if following.startswith(mark) and re.match(r"[a-z(`\"]", following[len(mark):]):
             lines[0] = f"{mark}{rest} {following[len(mark):]}"
         else:
-            lines.insert(0, mark + indent + ("    " if indent else "") + rest)
+            lines.insert(0, mark + rest)
     return result
 
 
@@ -70,7 +69,7 @@ def main(arguments):
                 failed = True
                 print(f"{path}:{number}: {len(line)} columns, {COLUMNS} are allowed")
     if failed and not fix:
-        print("./dev format mends it")
+        print("./dev format mends all but over-wide lines of examples in comments")
     return 1 if failed else 0
 
 
