@@ -615,6 +615,10 @@ class ServerMessageCall final : public CallContext, private MessageSource {
 
   void LoadMetadata(Metadata* metadata) const override { ReadMetadata(message_, "", metadata); }
   void LoadPeer(Peer* peer) const override {
+    if (message_.load_peer != nullptr) {
+      message_.load_peer(message_.held(), peer);
+      return;
+    }
     peer->address = absl::StrCat(Abs(core_.options.transport), ":",
                                  reply_to_.empty() ? std::string("anonymous") : reply_to_);
   }

@@ -35,6 +35,8 @@ class Message;
 
 namespace rookery {
 
+struct Peer;
+
 // One header. The text is somebody else's.
 struct WireField {
   std::string_view name;
@@ -61,12 +63,17 @@ class InboundMessage final {
     fields.clear();
     body = {};
     reply_to = {};
+    load_peer = nullptr;
     owner_.reset();
   }
 
   absl::InlinedVector<WireField, 8> fields;
   std::string_view body;
   std::string_view reply_to;  // where an answer goes; empty: nobody waits for one
+  // Says who sent it, where the carrier can tell; null: its reply address stands for it. `held` is
+  // the owner's.
+  void (*load_peer)(const void* held, Peer* peer) = nullptr;
+  [[nodiscard]] const void* held() const noexcept { return owner_.get(); }
 
  private:
   Owner owner_{nullptr, [](void*) noexcept {}};

@@ -1,0 +1,74 @@
+// Options as libzmq wants them, and messages as they are in its frames. Private.
+#ifndef ROOKERY_TRANSPORTS_ZEROMQ_SRC_OPTIONS_H_
+#define ROOKERY_TRANSPORTS_ZEROMQ_SRC_OPTIONS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "rookery/rpc/descriptor.h"
+#include "rookery/rpc/wire.h"
+#include "rookery/transports/zeromq.h"
+
+namespace rookery::zeromq_adapter {
+
+// The version of the header frame.
+inline constexpr char kHeaderVersion = 1;
+// Where cancellations go. No method begins so.
+inline constexpr std::string_view kCancelAddress = "!cancel";
+
+[[nodiscard]] std::vector<std::string> Addresses(const std::string& address);
+[[nodiscard]] std::string AddressOf(const MethodDescriptor& method);
+// libzmq's last error as a status: `what` was tried.
+[[nodiscard]] absl::Status LastError(std::string_view what);
+
+// A socket of libzmq that nobody else closes.
+class Socket final {
+ public:
+  Socket(void* context, int type);
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  ~Socket();
+  [[nodiscard]] void* get() const noexcept { return socket_; }
+  // The first that fails is remembered.
+  void Set(int option, int value);
+  void Set(int option, std::string_view value);
+  // Sets what both sides share.
+  void Configure(const ZeroMq& options);
+  [[nodiscard]] absl::Status status() const { return status_; }
+  [[nodiscard]] int fd() const noexcept;
+  [[nodiscard]] std::string last_endpoint() const;
+
+ private:
+  void* const socket_;
+  absl::Status status_;
+};
+
+// The header frame: to, reply_to and fields of a message.
+[[nodiscard]] absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
+                                        std::string_view reply_to, std::string* out);
+struct Header {
+  std::string_view to;
+  std::string_view reply_to;
+};
+// UNIMPLEMENTED for another version; INVALID_ARGUMENT for what does not parse. The views are into
+// `bytes`.
+[[nodiscard]] absl::Status DecodeHeader(std::string_view bytes, Header* header,
+                                        InboundMessage* message);
+
+// "@1f": the address of a call.
+[[nodiscard]] std::string FormatId(std::uint64_t id);
+// Up to the end, or a dot, which *rest begins with then.
+[[nodiscard]] std::optional<std::uint64_t> ParseId(std::string_view address,
+                                                   std::string_view* rest = nullptr) noexcept;
+// SipHash-2-4.
+[[nodiscard]] std::uint64_t KeyedHash(const std::uint64_t (&key)[2],
+                                      std::string_view text) noexcept;
+
+}  // namespace rookery::zeromq_adapter
+
+#endif  // ROOKERY_TRANSPORTS_ZEROMQ_SRC_OPTIONS_H_

@@ -1,0 +1,262 @@
+// A socket of libzmq on one of our loops, and the messages that go through it. Private.
+//
+//   auto context = ZmqContext::Make();
+//   LoopSocket::Callbacks on;
+//   on.message = [](Frames& frames) { ... };                        // on the loop
+//   auto socket = LoopSocket::Make(*context, loop, ZMQ_DEALER, options, std::move(on));
+//   absl::Status connected = (*socket)->Connect("tcp://127.0.0.1:5555");
+//   (*socket)->Start();
+//   absl::Status taken = (*socket)->Send(std::move(frames));        // any thread
+//
+// libzmq tells of news by an fd that becomes readable once for any number of them, and any call on
+// the socket may swallow the sign: so whoever has read or sent asks for the socket's events before
+// the loop waits again. That is done here, and nowhere else.
+#ifndef ROOKERY_TRANSPORTS_ZEROMQ_SRC_SOCKETS_H_
+#define ROOKERY_TRANSPORTS_ZEROMQ_SRC_SOCKETS_H_
+
+#include <zmq.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "options.h"
+#include "rookery/runtime/loop.h"
+#include "rookery/transports/zeromq.h"
+
+namespace rookery::zeromq_adapter {
+
+// Bytes that one peer has not taken yet, although libzmq has them: of large frames alone.
+struct InFlight;
+
+// One frame of a message. Move-only; empty when made or moved from.
+class Frame final {
+ public:
+  Frame() noexcept { zmq_msg_init(&message_); }
+  // Copies. A large one is copied once, and counted for as long as libzmq holds it.
+  explicit Frame(std::string_view bytes);
+  Frame(Frame&& other) noexcept : large_(std::exchange(other.large_, nullptr)) {
+    zmq_msg_init(&message_);
+    zmq_msg_move(&message_, &other.message_);
+  }
+  Frame& operator=(Frame&& other) noexcept {
+    zmq_msg_move(&message_, &other.message_);
+    large_ = std::exchange(other.large_, nullptr);
+    return *this;
+  }
+  ~Frame() { zmq_msg_close(&message_); }
+
+  [[nodiscard]] std::string_view view() const noexcept {
+    // libzmq takes no const message where it only looks.
+    auto* const message = const_cast<zmq_msg_t*>(&message_);
+    return {static_cast<const char*>(zmq_msg_data(message)), zmq_msg_size(message)};
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return zmq_msg_size(&message_); }
+  [[nodiscard]] bool more() const noexcept { return zmq_msg_more(&message_) != 0; }
+  // What libzmq knows of who sent it ("User-Id", "Peer-Address"), or "".
+  [[nodiscard]] std::string_view Property(const char* name) const noexcept;
+  [[nodiscard]] zmq_msg_t* get() noexcept { return &message_; }
+
+ private:
+  friend class LoopSocket;
+  struct Large;
+  zmq_msg_t message_;
+  Large* large_ = nullptr;  // its bytes, if they were copied here; libzmq's to free
+};
+using Frames = absl::InlinedVector<Frame, 3>;
+
+// A context of libzmq: its threads, its inproc addresses, one ZAP handler. Thread-safe. Its end
+// blocks until what the sockets had to say has left, or their linger.
+class ZmqContext final {
+ public:
+  [[nodiscard]] static absl::StatusOr<std::shared_ptr<ZmqContext>> Make(int io_threads = 1);
+  explicit ZmqContext(void* context) noexcept : context_(context) {}
+  ZmqContext(const ZmqContext&) = delete;
+  ZmqContext& operator=(const ZmqContext&) = delete;
+  ~ZmqContext();
+  [[nodiscard]] void* get() const noexcept { return context_; }
+
+ private:
+  void* const context_;
+};
+
+// What a socket's monitor says.
+struct SocketEvent {
+  enum class Kind : std::uint8_t {
+    kReady,            // a connection, its handshake done
+    kDisconnected,     // one that was ready, or was about to be
+    kHandshakeFailed,  // by garbage, a wrong key, a refusal, silence
+    kAccepted,
+    kRetrying,  // a connection is about to be tried again
+    kOther,
+  };
+  Kind kind = Kind::kOther;
+  int event = 0;  // libzmq's number
+  int value = 0;  // libzmq's: an errno, an fd, an interval
+  std::string_view endpoint;
+};
+
+class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
+ public:
+  // All on the loop. They may send and close.
+  struct Callbacks {
+    // One message, all of its frames. The frames may be moved from.
+    std::function<void(Frames& frames)> message = [](Frames&) {};
+    // A message that Send had taken, and that cannot leave: UNAVAILABLE, nobody is at its address.
+    std::function<void(Frames& frames, const absl::Status& why)> unsent = [](Frames&,
+                                                                             const absl::Status&) {
+    };
+    // Empty: no monitor.
+    std::function<void(const SocketEvent& event)> event = {};
+  };
+
+  // Any thread. A ROUTER is mandatory, and never hands an address over.
+  [[nodiscard]] static absl::StatusOr<std::shared_ptr<LoopSocket>> Make(
+      std::shared_ptr<ZmqContext> context, Loop& loop, int type, const ZeroMq& options,
+      Callbacks callbacks);
+  // Use Make.
+  LoopSocket(std::shared_ptr<ZmqContext> context, Loop& loop, int type, const ZeroMq& options,
+             Callbacks callbacks);
+  LoopSocket(const LoopSocket&) = delete;
+  LoopSocket& operator=(const LoopSocket&) = delete;
+  ~LoopSocket();
+
+  // Before Start, on the thread that made it: options, Bind and Connect. `raw()` also on the loop,
+  // until Close.
+  [[nodiscard]] Socket& raw() noexcept { return *socket_; }
+  // Gives the address that it came to be: "tcp://127.0.0.1:41234".
+  [[nodiscard]] absl::StatusOr<std::string> Bind(const std::string& address);
+  [[nodiscard]] absl::Status Connect(const std::string& address);
+  // Hands the socket to its loop. From now on callbacks come, until Close.
+  void Start();
+
+  // Takes a message of one frame or more; of a ROUTER the first is the address. Never blocks: what
+  // libzmq does not take waits here, in order for each address. Any thread; on the loop
+  // UNAVAILABLE for an address where nobody is. RESOURCE_EXHAUSTED: too much waits. Once closed:
+  // UNAVAILABLE.
+  [[nodiscard]] absl::Status Send(Frames frames);
+  // Bytes that wait on our side. Any thread.
+  [[nodiscard]] std::size_t pending_bytes() const noexcept {
+    return pending_.load(std::memory_order_acquire);
+  }
+  // Messages for addresses where nobody was, and such as were dropped because too much waited.
+  [[nodiscard]] std::uint64_t unroutable() const noexcept {
+    return unroutable_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t dropped() const noexcept {
+    return dropped_.load(std::memory_order_relaxed);
+  }
+  // Reads what is there, now. On the loop.
+  void Poll();
+  // Ends it: callbacks come no more, what waits on our side is dropped, what libzmq has leaves
+  // within the linger. Any thread; at once on the loop. Idempotent.
+  void Close();
+  [[nodiscard]] Loop& loop() noexcept { return loop_; }
+
+ private:
+  enum class Sent : std::uint8_t { kSent, kLater, kNobody, kBroken };
+  struct Waiting {
+    std::deque<Frames> messages;
+    std::size_t bytes = 0;
+  };
+  template <void (LoopSocket::*kFunction)()>
+  struct Work final : LoopWork {
+    explicit Work(LoopSocket* owner) noexcept
+        : LoopWork([](LoopWork* self) noexcept {
+            auto* const work = static_cast<Work*>(self);
+            // The last reference may be this one.
+            const std::shared_ptr<LoopSocket> keep = std::move(work->keep);
+            (keep.get()->*kFunction)();
+          }),
+          socket(owner) {}
+    LoopSocket* const socket;
+    std::shared_ptr<LoopSocket> keep;
+  };
+  template <bool kMonitor>
+  struct Wait final : FdWait {
+    explicit Wait(LoopSocket* owner) noexcept
+        : FdWait([](FdWait* self, bool ready) noexcept {
+            auto* const wait = static_cast<Wait*>(self);
+            wait->armed = false;
+            const std::shared_ptr<LoopSocket> keep = wait->socket->shared_from_this();
+            if (!ready) return;
+            if (kMonitor) {
+              keep->ReadMonitor();
+            } else {
+              keep->Poll();
+            }
+          }),
+          socket(owner) {}
+    LoopSocket* const socket;
+    bool armed = false;
+  };
+  struct Timer final : LoopTimer {
+    explicit Timer(LoopSocket* owner) noexcept
+        : LoopTimer([](LoopTimer* self) noexcept {
+            const std::shared_ptr<LoopSocket> keep =
+                static_cast<Timer*>(self)->socket->shared_from_this();
+            keep->Poll();
+          }),
+          socket(owner) {}
+    LoopSocket* const socket;
+  };
+
+  [[nodiscard]] std::string_view KeyOf(const Frames& frames) const noexcept {
+    return type_ == ZMQ_ROUTER ? frames.front().view() : std::string_view();
+  }
+  void StartHere();
+  void CloseHere();
+  void TakeArrived();
+  void PollLater();
+  void ReadMonitor();
+  [[nodiscard]] bool Receive(Frames* frames);
+  [[nodiscard]] Sent TrySend(Frames& frames);
+  [[nodiscard]] absl::Status SendHere(Frames frames, std::size_t size, bool tell);
+  void SendWaiting();
+  [[nodiscard]] bool Admit(std::size_t size);
+  [[nodiscard]] absl::Status TooMuch();
+
+  const std::shared_ptr<ZmqContext> context_;
+  Loop& loop_;
+  const int type_;
+  const std::size_t max_pending_;
+  const std::size_t max_pending_of_one_;
+  Callbacks callbacks_;
+  std::unique_ptr<Socket> socket_;
+  std::unique_ptr<Socket> monitor_;
+  int fd_ = -1;
+  int monitor_fd_ = -1;
+  bool started_ = false;
+  bool polling_ = false;
+  bool poll_posted_ = false;
+  absl::flat_hash_map<std::string, Waiting> waiting_;
+  absl::flat_hash_map<std::string, std::shared_ptr<InFlight>> in_flight_;
+  std::atomic<std::size_t> pending_{0};
+  std::atomic<std::uint64_t> unroutable_{0};
+  std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<bool> closed_{false};
+  Wait<false> wait_{this};
+  Wait<true> monitor_wait_{this};
+  Timer retry_{this};
+  Work<&LoopSocket::Poll> poll_work_{this};
+  Work<&LoopSocket::TakeArrived> arrived_work_{this};
+
+  std::mutex mutex_;
+  std::vector<std::pair<Frames, std::size_t>> arrived_;  // guarded by mutex_: sent by others
+};
+
+}  // namespace rookery::zeromq_adapter
+
+#endif  // ROOKERY_TRANSPORTS_ZEROMQ_SRC_SOCKETS_H_
