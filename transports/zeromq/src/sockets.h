@@ -115,9 +115,8 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
     // One message, all of its frames. The frames may be moved from.
     std::function<void(Frames& frames)> message = [](Frames&) {};
     // A message that Send had taken, and that cannot leave: UNAVAILABLE, nobody is at its address.
-    std::function<void(Frames& frames, const absl::Status& why)> unsent = [](Frames&,
-                                                                             const absl::Status&) {
-    };
+    std::function<void(Frames& frames, const absl::Status& why)> unsent =
+        [](Frames&, const absl::Status&) {};
     // Empty: no monitor.
     std::function<void(const SocketEvent& event)> event = {};
   };
@@ -177,8 +176,8 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
         : LoopWork([](LoopWork* self) noexcept {
             auto* const work = static_cast<Work*>(self);
             // The last reference may be this one.
-            const std::shared_ptr<LoopSocket> keep = std::move(work->keep);
-            (keep.get()->*kFunction)();
+            const std::shared_ptr<LoopSocket> held = std::move(work->keep);
+            (held.get()->*kFunction)();
           }),
           socket(owner) {}
     LoopSocket* const socket;
@@ -218,6 +217,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   }
   void StartHere();
   void CloseHere();
+  void OnArrived();
   void TakeArrived();
   void PollLater();
   void ReadMonitor();
@@ -251,10 +251,12 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   Wait<true> monitor_wait_{this};
   Timer retry_{this};
   Work<&LoopSocket::Poll> poll_work_{this};
-  Work<&LoopSocket::TakeArrived> arrived_work_{this};
+  Work<&LoopSocket::OnArrived> arrived_work_{this};
 
   std::mutex mutex_;
   std::vector<std::pair<Frames, std::size_t>> arrived_;  // guarded by mutex_: sent by others
+  bool arrived_posted_ = false;                          // guarded by mutex_
+  std::atomic<bool> has_arrived_{false};
 };
 
 }  // namespace rookery::zeromq_adapter

@@ -1,0 +1,487 @@
+#include "sockets.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/abseil_strings.h"
+
+namespace rookery::zeromq_adapter {
+namespace {
+
+using internal::Abs;
+
+// Frames from here on are counted while libzmq holds them: a thousand smaller ones, as many as it
+// takes for one peer, are no matter.
+constexpr std::size_t kLarge = 8'192;
+// What libzmq may hold for one peer in large frames, beside one that is larger.
+constexpr std::size_t kMostInFlight = std::size_t{8} << 20;
+// What one peer's messages may take of all that wait on our side.
+constexpr std::size_t kShare = 8;
+// How many messages are taken before others on the loop have their turn.
+constexpr int kTurn = 256;
+// How soon what waits is tried again where libzmq gives no sign.
+constexpr std::chrono::milliseconds kRetry{2};
+constexpr std::size_t kMostFrames = 64;
+constexpr std::size_t kMessageOverhead = sizeof(Frames);
+
+std::size_t SizeOf(const Frames& frames) noexcept {
+  std::size_t size = kMessageOverhead;
+  for (const Frame& frame : frames) size += frame.size();
+  return size;
+}
+
+SocketEvent::Kind KindOf(int event) noexcept {
+  switch (event) {
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+      return SocketEvent::Kind::kReady;
+    case ZMQ_EVENT_DISCONNECTED:
+      return SocketEvent::Kind::kDisconnected;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+      return SocketEvent::Kind::kHandshakeFailed;
+    case ZMQ_EVENT_ACCEPTED:
+      return SocketEvent::Kind::kAccepted;
+    case ZMQ_EVENT_CONNECT_RETRIED:
+      return SocketEvent::Kind::kRetrying;
+    default:
+      return SocketEvent::Kind::kOther;
+  }
+}
+
+}  // namespace
+
+struct InFlight {
+  std::atomic<std::size_t> bytes{0};
+};
+
+// The bytes of a large frame, behind it.
+struct Frame::Large {
+  std::size_t size = 0;
+  std::shared_ptr<InFlight> counted;
+
+  static void Free(void* /*data*/, void* hint) noexcept {
+    auto* const large = static_cast<Large*>(hint);
+    if (large->counted != nullptr) {
+      large->counted->bytes.fetch_sub(large->size, std::memory_order_release);
+    }
+    large->~Large();
+    std::free(large);
+  }
+};
+
+Frame::Frame(std::string_view bytes) {
+  if (bytes.size() < kLarge) {
+    if (zmq_msg_init_size(&message_, bytes.size()) != 0) throw std::bad_alloc();
+    if (!bytes.empty()) std::memcpy(zmq_msg_data(&message_), bytes.data(), bytes.size());
+    return;
+  }
+  void* const block = std::malloc(sizeof(Large) + bytes.size());
+  if (block == nullptr) throw std::bad_alloc();
+  large_ = new (block) Large();
+  large_->size = bytes.size();
+  char* const data = static_cast<char*>(block) + sizeof(Large);
+  std::memcpy(data, bytes.data(), bytes.size());
+  if (zmq_msg_init_data(
+          &message_, data, bytes.size(), [](void* at, void* hint) { Large::Free(at, hint); },
+          large_) != 0) {
+    Large::Free(data, large_);
+    throw std::bad_alloc();
+  }
+}
+
+std::string_view Frame::Property(const char* name) const noexcept {
+  const char* const value = zmq_msg_gets(&message_, name);
+  return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+absl::StatusOr<std::shared_ptr<ZmqContext>> ZmqContext::Make(int io_threads) {
+  void* const context = zmq_ctx_new();
+  if (context == nullptr) return LastError("cannot make a context of libzmq");
+  auto made = std::make_shared<ZmqContext>(context);
+  if (zmq_ctx_set(context, ZMQ_IO_THREADS, io_threads) != 0) {
+    return LastError("cannot set the number of libzmq's threads");
+  }
+  return made;
+}
+
+ZmqContext::~ZmqContext() {
+  while (zmq_ctx_term(context_) != 0 && zmq_errno() == EINTR) {
+  }
+}
+
+absl::StatusOr<std::shared_ptr<LoopSocket>> LoopSocket::Make(std::shared_ptr<ZmqContext> context,
+                                                             Loop& loop, int type,
+                                                             const ZeroMq& options,
+                                                             Callbacks callbacks) {
+  auto made =
+      std::make_shared<LoopSocket>(std::move(context), loop, type, options, std::move(callbacks));
+  if (absl::Status status = made->socket_->status(); !status.ok()) return status;
+  made->fd_ = made->socket_->fd();
+  if (made->callbacks_.event) {
+    const std::string address =
+        absl::StrCat("inproc://monitor-", absl::Hex(reinterpret_cast<std::uintptr_t>(made.get())));
+    constexpr int kEvents = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                            ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                            ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED |
+                            ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED;
+    if (zmq_socket_monitor(made->socket_->get(), address.c_str(), kEvents) != 0) {
+      return LastError("cannot watch a socket's connections");
+    }
+    made->monitor_ = std::make_unique<Socket>(made->context_->get(), ZMQ_PAIR);
+    made->monitor_->Set(ZMQ_LINGER, 0);
+    if (absl::Status status = made->monitor_->status(); !status.ok()) return status;
+    if (zmq_connect(made->monitor_->get(), address.c_str()) != 0) {
+      return LastError("cannot watch a socket's connections");
+    }
+    made->monitor_fd_ = made->monitor_->fd();
+  }
+  return made;
+}
+
+LoopSocket::LoopSocket(std::shared_ptr<ZmqContext> context, Loop& loop, int type,
+                       const ZeroMq& options, Callbacks callbacks)
+    : context_(std::move(context)),
+      loop_(loop),
+      type_(type),
+      max_pending_(options.max_pending_bytes),
+      max_pending_of_one_(
+          type == ZMQ_ROUTER
+              ? std::min(max_pending_, std::max(max_pending_ / kShare, 2 * options.max_send_bytes))
+              : max_pending_),
+      callbacks_(std::move(callbacks)),
+      socket_(std::make_unique<Socket>(context_->get(), type)) {
+  socket_->Configure(options);
+  if (type == ZMQ_ROUTER) socket_->Set(ZMQ_ROUTER_MANDATORY, 1);
+  // A request must not wait in the queue of a peer that is not there.
+  if (type == ZMQ_DEALER || type == ZMQ_PUSH) socket_->Set(ZMQ_IMMEDIATE, 1);
+}
+
+LoopSocket::~LoopSocket() = default;
+
+absl::StatusOr<std::string> LoopSocket::Bind(const std::string& address) {
+  if (absl::Status status = socket_->status(); !status.ok()) return status;
+  if (zmq_bind(socket_->get(), address.c_str()) != 0) {
+    return LastError(absl::StrCat("cannot listen at ", address));
+  }
+  return socket_->last_endpoint();
+}
+
+absl::Status LoopSocket::Connect(const std::string& address) {
+  if (absl::Status status = socket_->status(); !status.ok()) return status;
+  if (zmq_connect(socket_->get(), address.c_str()) != 0) {
+    return LastError(absl::StrCat("cannot connect to ", address));
+  }
+  return absl::OkStatus();
+}
+
+void LoopSocket::Start() {
+  if (Loop::Current() == &loop_) {
+    StartHere();
+  } else {
+    loop_.Post([self = shared_from_this()] { self->StartHere(); });
+  }
+}
+
+void LoopSocket::StartHere() {
+  if (closed_.load() || std::exchange(started_, true)) return;
+  if (monitor_ != nullptr) ReadMonitor();
+  TakeArrived();
+  Poll();
+}
+
+void LoopSocket::Close() {
+  if (closed_.exchange(true)) return;
+  if (Loop::Current() == &loop_) {
+    CloseHere();
+  } else {
+    loop_.Post([self = shared_from_this()] { self->CloseHere(); });
+  }
+}
+
+void LoopSocket::CloseHere() {
+  const std::shared_ptr<LoopSocket> keep = shared_from_this();
+  if (wait_.armed) loop_.CancelWait(&wait_);
+  if (monitor_wait_.armed) loop_.CancelWait(&monitor_wait_);
+  loop_.Disarm(&retry_);
+  // What others have sent before the end leaves as what was sent here.
+  std::vector<std::pair<Frames, std::size_t>> arrived;
+  {
+    const std::scoped_lock lock(mutex_);
+    arrived.swap(arrived_);
+  }
+  for (auto& [frames, size] : arrived) {
+    if (!waiting_.contains(Abs(KeyOf(frames)))) static_cast<void>(TrySend(frames));
+  }
+  waiting_.clear();
+  in_flight_.clear();
+  pending_.store(0);
+  if (monitor_ != nullptr) zmq_socket_monitor(socket_->get(), nullptr, 0);
+  monitor_.reset();
+  socket_.reset();
+  // They may be what runs now, and hold whoever holds us.
+  loop_.Post([keep] { keep->callbacks_ = Callbacks(); });
+}
+
+// ---- receiving
+
+bool LoopSocket::Receive(Frames* frames) {
+  frames->clear();
+  do {
+    // More than anybody means anything by: counted by the size, and not kept.
+    if (frames->size() < kMostFrames) frames->emplace_back();
+    while (zmq_msg_recv(frames->back().get(), socket_->get(), ZMQ_DONTWAIT) < 0) {
+      if (zmq_errno() == EINTR) continue;
+      frames->clear();
+      return false;
+    }
+  } while (frames->back().more());
+  return true;
+}
+
+void LoopSocket::PollLater() {
+  if (polling_ || poll_posted_ || !started_) return;
+  poll_posted_ = true;
+  poll_work_.keep = shared_from_this();
+  loop_.Post(&poll_work_);
+}
+
+void LoopSocket::Poll() {
+  poll_posted_ = false;
+  if (polling_ || !started_) return;
+  const std::shared_ptr<LoopSocket> keep = shared_from_this();
+  polling_ = true;
+  Frames frames;
+  int taken = 0;
+  bool more = false;
+  for (;;) {
+    while (!closed_.load(std::memory_order_relaxed) && taken < kTurn && type_ != ZMQ_PUSH &&
+           Receive(&frames)) {
+      ++taken;
+      callbacks_.message(frames);
+    }
+    frames.clear();
+    if (closed_.load(std::memory_order_relaxed)) break;
+    if (!waiting_.empty()) SendWaiting();
+    if (closed_.load(std::memory_order_relaxed)) break;
+    int events = 0;
+    std::size_t size = sizeof events;
+    if (zmq_getsockopt(socket_->get(), ZMQ_EVENTS, &events, &size) != 0) break;
+    if ((events & ZMQ_POLLIN) == 0 || type_ == ZMQ_PUSH) break;
+    if (taken >= kTurn) {
+      more = true;
+      break;
+    }
+  }
+  polling_ = false;
+  if (closed_.load(std::memory_order_relaxed)) return;
+  if (more) PollLater();
+  if (!waiting_.empty()) loop_.Arm(&retry_, loop_.Now() + kRetry);
+  if (!wait_.armed) {
+    wait_.armed = true;
+    loop_.WaitFd(fd_, FdEvent::kReadable, &wait_);
+  }
+}
+
+void LoopSocket::ReadMonitor() {
+  const std::shared_ptr<LoopSocket> keep = shared_from_this();
+  for (;;) {
+    if (closed_.load(std::memory_order_relaxed)) return;
+    Frame number;
+    if (zmq_msg_recv(number.get(), monitor_->get(), ZMQ_DONTWAIT) < 0) {
+      int events = 0;
+      std::size_t size = sizeof events;
+      if (zmq_getsockopt(monitor_->get(), ZMQ_EVENTS, &events, &size) != 0) return;
+      if ((events & ZMQ_POLLIN) != 0) continue;
+      break;
+    }
+    Frame endpoint;
+    if (number.more()) static_cast<void>(zmq_msg_recv(endpoint.get(), monitor_->get(), 0));
+    std::uint16_t event = 0;
+    std::int32_t value = 0;
+    if (number.size() < sizeof event + sizeof value) continue;
+    std::memcpy(&event, number.view().data(), sizeof event);
+    std::memcpy(&value, number.view().data() + sizeof event, sizeof value);
+    const SocketEvent said{KindOf(event), event, value, endpoint.view()};
+    // What came over a connection before it ended has its turn first.
+    if (said.kind == SocketEvent::Kind::kDisconnected) Poll();
+    if (closed_.load(std::memory_order_relaxed)) return;
+    callbacks_.event(said);
+  }
+  if (!monitor_wait_.armed) {
+    monitor_wait_.armed = true;
+    loop_.WaitFd(monitor_fd_, FdEvent::kReadable, &monitor_wait_);
+  }
+}
+
+// ---- sending
+
+absl::Status LoopSocket::TooMuch() {
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  return absl::ResourceExhaustedError(
+      absl::StrCat("more than ", max_pending_, " bytes wait to be sent over ZeroMQ"));
+}
+
+bool LoopSocket::Admit(std::size_t size) {
+  if (pending_.fetch_add(size, std::memory_order_acq_rel) + size <= max_pending_) return true;
+  pending_.fetch_sub(size, std::memory_order_acq_rel);
+  return false;
+}
+
+absl::Status LoopSocket::Send(Frames frames) {
+  if (closed_.load(std::memory_order_acquire)) {
+    return absl::UnavailableError("this endpoint of ZeroMQ is closed");
+  }
+  const std::size_t size = SizeOf(frames);
+  if (Loop::Current() == &loop_ && started_) [[likely]] {
+    // A word about a message that another thread has sent does not overtake it.
+    if (has_arrived_.load(std::memory_order_acquire)) TakeArrived();
+    return SendHere(std::move(frames), size, /*tell=*/false);
+  }
+  if (!Admit(size)) return TooMuch();
+  bool first = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    arrived_.emplace_back(std::move(frames), size);
+    has_arrived_.store(true, std::memory_order_release);
+    first = !std::exchange(arrived_posted_, true);
+    if (first) arrived_work_.keep = shared_from_this();
+  }
+  if (first) loop_.Post(&arrived_work_);
+  return absl::OkStatus();
+}
+
+void LoopSocket::OnArrived() {
+  {
+    const std::scoped_lock lock(mutex_);
+    arrived_posted_ = false;
+  }
+  TakeArrived();
+}
+
+void LoopSocket::TakeArrived() {
+  if (!started_) return;
+  std::vector<std::pair<Frames, std::size_t>> arrived;
+  {
+    const std::scoped_lock lock(mutex_);
+    arrived.swap(arrived_);
+    has_arrived_.store(false, std::memory_order_relaxed);
+  }
+  if (closed_.load()) return;
+  for (auto& [frames, size] : arrived) {
+    pending_.fetch_sub(size, std::memory_order_acq_rel);
+    SendHere(std::move(frames), size, /*tell=*/true).IgnoreError();
+    if (closed_.load()) return;
+  }
+}
+
+absl::Status LoopSocket::SendHere(Frames frames, std::size_t size, bool tell) {
+  const std::string_view key = KeyOf(frames);
+  absl::Status status;
+  const auto waits = waiting_.empty() ? waiting_.end() : waiting_.find(std::string(key));
+  if (waits == waiting_.end()) [[likely]] {
+    const Sent sent = TrySend(frames);
+    PollLater();
+    if (sent == Sent::kSent) [[likely]] {
+      return status;
+    }
+    if (sent == Sent::kNobody) {
+      unroutable_.fetch_add(1, std::memory_order_relaxed);
+      status = absl::UnavailableError("nobody is at this address of ZeroMQ's any more");
+    } else if (sent == Sent::kBroken) {
+      status = LastError("cannot send");
+    }
+  }
+  if (status.ok()) {
+    const std::size_t waiting = waits == waiting_.end() ? 0 : waits->second.bytes;
+    if (waiting + size > max_pending_of_one_ || !Admit(size)) {
+      status = TooMuch();
+    } else {
+      Waiting& queue = waiting_[std::string(key)];
+      queue.bytes += size;
+      queue.messages.push_back(std::move(frames));
+      loop_.Arm(&retry_, loop_.Now() + kRetry);
+      return status;
+    }
+  }
+  if (tell) callbacks_.unsent(frames, status);
+  return status;
+}
+
+void LoopSocket::SendWaiting() {
+  std::vector<std::pair<Frames, absl::Status>> lost;
+  for (auto each = waiting_.begin(); each != waiting_.end();) {
+    Waiting& queue = each->second;
+    while (!queue.messages.empty()) {
+      const std::size_t size = SizeOf(queue.messages.front());
+      const Sent sent = TrySend(queue.messages.front());
+      if (sent == Sent::kLater) break;
+      if (sent == Sent::kNobody) {
+        unroutable_.fetch_add(1, std::memory_order_relaxed);
+        lost.emplace_back(std::move(queue.messages.front()),
+                          absl::UnavailableError("nobody is at this address of ZeroMQ's any more"));
+      } else if (sent == Sent::kBroken) {
+        lost.emplace_back(std::move(queue.messages.front()), LastError("cannot send"));
+      }
+      pending_.fetch_sub(size, std::memory_order_acq_rel);
+      queue.bytes -= size;
+      queue.messages.pop_front();
+    }
+    if (queue.messages.empty()) {
+      waiting_.erase(each++);
+    } else {
+      ++each;
+    }
+  }
+  for (auto& [frames, why] : lost) {
+    if (closed_.load()) return;
+    callbacks_.unsent(frames, why);
+  }
+}
+
+LoopSocket::Sent LoopSocket::TrySend(Frames& frames) {
+  if (socket_ == nullptr) return Sent::kBroken;
+  std::size_t large = 0;
+  for (const Frame& frame : frames) {
+    // What was counted has been tried before, and waits for libzmq alone.
+    if (frame.large_ != nullptr && frame.large_->counted == nullptr) large += frame.large_->size;
+  }
+  if (large != 0) [[unlikely]] {
+    if (in_flight_.size() > 64) {
+      absl::erase_if(in_flight_, [](const auto& each) { return each.second->bytes.load() == 0; });
+    }
+    std::shared_ptr<InFlight>& counter = in_flight_[std::string(KeyOf(frames))];
+    if (counter == nullptr) counter = std::make_shared<InFlight>();
+    const std::size_t there = counter->bytes.load(std::memory_order_acquire);
+    if (there != 0 && there + large > kMostInFlight) return Sent::kLater;
+    for (Frame& frame : frames) {
+      if (frame.large_ == nullptr || frame.large_->counted != nullptr) continue;
+      frame.large_->counted = counter;
+      counter->bytes.fetch_add(frame.large_->size, std::memory_order_acq_rel);
+    }
+  }
+  const std::size_t last = frames.size() - 1;
+  for (std::size_t i = 0; i <= last; ++i) {
+    const int flags = ZMQ_DONTWAIT | (i == last ? 0 : ZMQ_SNDMORE);
+    while (zmq_msg_send(frames[i].get(), socket_->get(), flags) < 0) {
+      const int error = zmq_errno();
+      if (error == EINTR) continue;
+      if (i != 0) return Sent::kBroken;
+      if (error == EAGAIN) return Sent::kLater;
+      return error == EHOSTUNREACH ? Sent::kNobody : Sent::kBroken;
+    }
+    // Its bytes are libzmq's now, and may be gone.
+    frames[i].large_ = nullptr;
+  }
+  return Sent::kSent;
+}
+
+}  // namespace rookery::zeromq_adapter
