@@ -45,6 +45,10 @@ class ListenerHost final : public TransportHost {
   [[nodiscard]] const HandlerRegistry& handlers() const override;
   [[nodiscard]] LoopPool& loops() override { return app_.loops(); }
   [[nodiscard]] bool ready() const noexcept override { return app_.ready(); }
+  [[nodiscard]] StatsSnapshot Stats() const override { return app_.Stats(); }
+  [[nodiscard]] std::vector<std::shared_ptr<void>> Provided(const Token& token) override {
+    return app_.Provided(token);
+  }
   // Before the instances go that they point at.
   void DropHandlers() noexcept { registry_.reset(); }
 
@@ -89,6 +93,7 @@ class ApplicationImpl final : public TransportHost,
   // Started, not shutting down, and every listener gets on with its work.
   [[nodiscard]] bool ready() const noexcept override;
   [[nodiscard]] StatsSnapshot Stats() const override;
+  [[nodiscard]] std::vector<std::shared_ptr<void>> Provided(const Token& token) override;
 
   // ModuleHost
   [[nodiscard]] absl::StatusOr<std::shared_ptr<void>> GetInstance(Module module, const Token& token,

@@ -1,4 +1,5 @@
 // What an application does for its ModuleRefs: finding, resolving and loading after start-up.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -95,6 +96,24 @@ std::vector<std::shared_ptr<void>> ApplicationImpl::GetInstances(Module module, 
       instances.push_back(container_.instance(id));
     }
   }
+  return instances;
+}
+
+std::vector<std::shared_ptr<void>> ApplicationImpl::Provided(const Token& token) {
+  const std::lock_guard<std::mutex> lock(graph_mutex_);
+  std::vector<Container::Id> ids = graph_.FindAll(std::nullopt, token);
+  std::erase_if(ids, [this](Container::Id id) {
+    return graph_.IsBuiltin(id) || !container_.singleton(id) || !container_.constructed(id);
+  });
+  // Modules are numbered as they are imported, the imported ones first.
+  std::stable_sort(ids.begin(), ids.end(), [this](Container::Id one, Container::Id other) {
+    const ModuleGraph::Module& first = graph_.modules()[container_.module(one)];
+    const ModuleGraph::Module& second = graph_.modules()[container_.module(other)];
+    if (first.global != second.global) return first.global;
+    return !first.global && first.distance < second.distance;
+  });
+  std::vector<std::shared_ptr<void>> instances;
+  for (const Container::Id id : ids) instances.push_back(container_.instance(id));
   return instances;
 }
 

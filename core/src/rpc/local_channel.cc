@@ -52,7 +52,9 @@ class LocalCall final : public CallContext, private MessageSource {
       : endpoint_(endpoint), handler_(handler), sent_(std::move(call.metadata)) {
     set_method(&handler->descriptor());
     set_deadline(call.deadline);
-    if (Context* const current = Context::Current()) {
+    if (call.origin != nullptr) [[unlikely]] {
+      AdoptOrigin(*call.origin);
+    } else if (Context* const current = Context::Current()) {
       caller_ = ContextRef(current->call());
       // Values may change while the call runs, so these are taken now; what else is propagated
       // never changes, and is read when it is asked for.
@@ -69,7 +71,10 @@ class LocalCall final : public CallContext, private MessageSource {
   static void* operator new(std::size_t size) { return AllocateFrame(size); }
   static void operator delete(void* call, std::size_t size) noexcept { FreeFrame(call, size); }
 
-  [[nodiscard]] std::string_view transport() const noexcept override { return "inproc"; }
+  [[nodiscard]] std::string_view transport() const noexcept override {
+    const CallOrigin* const from = origin();
+    return from == nullptr ? "inproc" : from->transport();
+  }
   [[nodiscard]] std::optional<std::string_view> PeekMetadata(std::string_view key) const override {
     if (const auto value = sent_.Get(key)) return value;
     if (key != "x-request-id" && key != "traceparent" && key != "tracestate") return std::nullopt;
@@ -234,6 +239,16 @@ class LocalCall final : public CallContext, private MessageSource {
   };
   enum class Listed : std::uint8_t { kNo, kYes, kNoMore };
 
+  [[nodiscard]] CallOrigin* origin() const noexcept {
+    return static_cast<CallOrigin*>(origin_.get());
+  }
+  // All that is said of the caller is in the metadata, and in the origin.
+  void AdoptOrigin(CallOrigin& from) {
+    origin_ = ContextRef(&from);
+    CopyValuesFrom(from);
+    id_told_ = true;
+  }
+
   void AbortStreams() noexcept {
     if (!streams_) return;
     streams_->requests.Abort();
@@ -325,7 +340,17 @@ class LocalCall final : public CallContext, private MessageSource {
       if (!trace.tracestate().empty()) metadata->AddUnchecked("tracestate", trace.tracestate());
     }
   }
-  void LoadPeer(Peer* peer) const override { peer->address = endpoint_->address(); }
+  void LoadPeer(Peer* peer) const override {
+    if (const CallOrigin* const from = origin()) {
+      from->LoadPeer(peer);
+    } else {
+      peer->address = endpoint_->address();
+    }
+  }
+  void* FindTransportRequest(const std::type_info& type) noexcept override {
+    CallOrigin* const from = origin();
+    return from == nullptr ? nullptr : from->FindTransportRequest(type);
+  }
 
   // The unary call that StartUnary is starting on this thread, innermost.
   static inline constinit thread_local LocalCall* tls_starting_call_ = nullptr;
@@ -335,6 +360,7 @@ class LocalCall final : public CallContext, private MessageSource {
   std::shared_ptr<LocalEndpoint> kept_;
   const Handler* const handler_;
   ContextRef caller_;
+  ContextRef origin_;
   Metadata sent_;
   bool id_told_ = false;  // all that is said of the caller's id is in sent_
   std::unique_ptr<Message> own_request_;
@@ -909,6 +935,7 @@ class AwayStream final : public ClientStream {
       call.cancel = cancel.token();
       call.metadata = std::move(outgoing.metadata);
       call.owns_request = outgoing.owns_request;
+      call.origin = outgoing.origin;
     }
     ClientStream& Opened() {
       if (stream == nullptr) stream = OpenHere(endpoint, call);

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
 #include "absl/status/status.h"
 #include "rookery/rpc/descriptor.h"
@@ -36,6 +37,25 @@ enum class ConnectionState : std::uint8_t {
   kShutdown
 };
 
+struct Peer;
+
+// What a call came in as, where an adapter makes calls of what it receives and brings them to
+// handlers of the same process: a gateway. Made by the adapter, one per call; it is the current
+// context of the code that receives. The handler's call has copies of its values, and holds it.
+class CallOrigin : public Context {
+ public:
+  // What CallContext's functions of the same names give.
+  [[nodiscard]] virtual std::string_view transport() const noexcept = 0;
+  virtual void LoadPeer(Peer* peer) const = 0;
+  [[nodiscard]] virtual void* FindTransportRequest(const std::type_info& /*type*/) noexcept {
+    return nullptr;
+  }
+
+ protected:
+  CallOrigin() noexcept = default;
+  ~CallOrigin() override = default;
+};
+
 // One outgoing call, as core has prepared it: the user's options merged with what the current
 // context says (earliest deadline, its cancellation, traceparent, tracestate, baggage,
 // x-request-id).
@@ -49,6 +69,7 @@ struct OutgoingCall {
   Metadata metadata;   // all of it, ready to go
   bool wait_for_ready = false;
   bool owns_request = false;     // the request may be moved from (rvalue overload)
+  CallOrigin* origin = nullptr;  // for channels within the process; usually there is none
   std::string_view compression;  // "gzip", "deflate", or empty
   // Which messages to compress; null or empty: all of them.
   const std::function<bool(const google::protobuf::Message&)>* compress_if = nullptr;

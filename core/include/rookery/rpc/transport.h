@@ -16,8 +16,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "rookery/di/token.h"
 #include "rookery/rpc/stats.h"
 #include "rookery/runtime/context.h"
 #include "rookery/runtime/task.h"
@@ -38,6 +40,11 @@ class TransportHost {
   [[nodiscard]] virtual bool ready() const noexcept = 0;
   // What has been counted so far, of all transports. Thread-safe.
   [[nodiscard]] virtual StatsSnapshot Stats() const { return {}; }
+  // All singletons that modules provide under `token`: what they have to say to an adapter (a
+  // gateway's middleware). Those of global modules first, then of those nearest to the root.
+  [[nodiscard]] virtual std::vector<std::shared_ptr<void>> Provided(const Token& /*token*/) {
+    return {};
+  }
 };
 
 // One listener. Methods are called by the application in the order shown, from one thread.

@@ -200,6 +200,8 @@ class Context {
 
   void set_deadline(Deadline deadline) noexcept { deadline_ = deadline; }
   void set_call(Context* call) noexcept { call_ = call; }
+  // Copies of another's values, which replace those of the same keys.
+  void CopyValuesFrom(const Context& other);
 
  private:
   struct Slot {
@@ -233,7 +235,6 @@ class Context {
   // A slot for the key with room for its value: one that had a value has been emptied.
   Slot& Prepare(const ContextKeyBase& key);
   Slot& AddSlot(const ContextKeyBase& key);
-  void CopyValuesFrom(const Context& other);
   void ClearValues() noexcept;
   bool TryRef() noexcept;
 
