@@ -441,6 +441,13 @@ const WorkerSnapshot* StatsSnapshot::FindWorker(std::string_view name) const {
   return nullptr;
 }
 
+const EventSnapshot* StatsSnapshot::FindEvents(std::string_view subject) const {
+  for (const EventSnapshot& row : events) {
+    if (row.subject == subject) return &row;
+  }
+  return nullptr;
+}
+
 const MethodSnapshot* StatsSnapshot::Find(std::string_view method,
                                           std::string_view transport) const {
   for (const MethodSnapshot& row : methods) {
@@ -486,6 +493,10 @@ std::string StatsSnapshot::ToString() const {
   for (const RejectedSnapshot& row : rejected) {
     absl::StrAppendFormat(&table, "rejected  %-9s %10d %s\n", row.transport, row.count,
                           absl::StatusCodeToString(row.code));
+  }
+  for (const EventSnapshot& row : events) {
+    absl::StrAppendFormat(&table, "events    %-9s %10d received %d lost %d repeated  %s\n",
+                          row.transport, row.received, row.lost, row.repeated, row.subject);
   }
   return table;
 }

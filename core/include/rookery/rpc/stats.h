@@ -89,11 +89,24 @@ struct WorkerSnapshot {
   std::uint64_t settle_failures = 0;       // the broker could not be told: it will hand out again
 };
 
+// Events of one subject that came over a carrier which keeps none, but numbers them.
+struct EventSnapshot {
+  std::string subject;
+  std::string transport;       // "zeromq"
+  std::uint64_t received = 0;  // handed to the handlers, or refused by them
+  std::uint64_t lost = 0;      // published after we listened, and never came
+  std::uint64_t repeated = 0;  // came again, and were dropped
+};
+
 // All of an application's counters at one moment. A value.
 struct StatsSnapshot {
   std::vector<MethodSnapshot> methods;  // those with any activity, by method, then by transport
   std::vector<RejectedSnapshot> rejected;
   std::vector<WorkerSnapshot> workers;  // of all listeners
+  std::vector<EventSnapshot> events;    // the same
+
+  // Null if nothing of that subject has come or was lost.
+  [[nodiscard]] const EventSnapshot* FindEvents(std::string_view subject) const;
 
   // Null if there is no such consumer.
   [[nodiscard]] const WorkerSnapshot* FindWorker(std::string_view name) const;
