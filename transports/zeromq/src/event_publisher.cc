@@ -31,6 +31,7 @@
 #include "rookery/transports/zeromq_events.h"
 #include "rpc/random.h"
 #include "runtime/abseil_strings.h"
+#include "sockets.h"
 
 namespace rookery {
 namespace zeromq_adapter {
@@ -112,13 +113,15 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       : options_(options),
         loops_(std::move(loops)),
         loop_((*loops_)[0]),
-        context_(std::make_unique<EventContext>()),
         work_(options.sharing == ZeroMqSharing::kWork),
         id_(internal::FastRandom64()) {}
 
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
 
   absl::Status Open() {
+    absl::StatusOr<std::shared_ptr<ZmqContext>> context = ZmqContext::Make();
+    if (!context.ok()) return context.status();
+    context_ = *std::move(context);
     absl::Status status;
     RunOnLoop([&] { status = OpenHere(); });
     if (!status.ok()) return status;
@@ -406,7 +409,7 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
   const ZeroMqEvents options_;
   const std::shared_ptr<LoopPool> loops_;
   Loop& loop_;
-  std::unique_ptr<EventContext> context_;
+  std::shared_ptr<ZmqContext> context_;
   const bool work_;
   const std::uint64_t id_;
   std::string folder_;

@@ -103,13 +103,4 @@ bool EventSocket::Send(EventFrames* frames) noexcept {
   return true;
 }
 
-EventContext::EventContext(int io_threads) : context_(zmq_ctx_new()) {
-  zmq_ctx_set(context_, ZMQ_IO_THREADS, io_threads);
-}
-
-EventContext::~EventContext() {
-  while (zmq_ctx_term(context_) != 0 && zmq_errno() == EINTR) {
-  }
-}
-
 }  // namespace rookery::zeromq_adapter

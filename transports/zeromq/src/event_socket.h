@@ -43,6 +43,10 @@ class EventFrames final {
     auto& frame = const_cast<zmq_msg_t&>(frames_[index]);
     return {static_cast<const char*>(zmq_msg_data(&frame)), zmq_msg_size(&frame)};
   }
+  // What libzmq knows of who sent it; null: nothing.
+  [[nodiscard]] const char* Property(std::size_t index, const char* name) const noexcept {
+    return zmq_msg_gets(&frames_[index], name);
+  }
   [[nodiscard]] zmq_msg_t& raw(std::size_t index) noexcept { return frames_[index]; }
   void set_count(std::size_t count) noexcept { count_ = count; }
   void Clear() noexcept {
@@ -128,20 +132,6 @@ class EventSocket final {
   bool want_writable_ = false;
   Wait wait_{this};
   std::unique_ptr<Again> again_;
-};
-
-// A context of libzmq, which lasts until everything said has left, or its linger is over.
-class EventContext final {
- public:
-  explicit EventContext(int io_threads = 1);
-  EventContext(const EventContext&) = delete;
-  EventContext& operator=(const EventContext&) = delete;
-  // Blocks for the linger of its sockets; all are closed before.
-  ~EventContext();
-  [[nodiscard]] void* get() const noexcept { return context_; }
-
- private:
-  void* const context_;
 };
 
 }  // namespace rookery::zeromq_adapter

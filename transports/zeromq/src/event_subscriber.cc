@@ -34,6 +34,7 @@
 #include "rookery/transports/zeromq_events.h"
 #include "rpc/random.h"
 #include "runtime/abseil_strings.h"
+#include "sockets.h"
 
 namespace rookery {
 namespace zeromq_adapter {
@@ -194,7 +195,12 @@ class Subscriber final : public MessageLink {
     engine_ = std::make_unique<MessageServer>(loop_, handlers_, *this, std::move(engine));
     engine_->set_on_idle(on_change_);
 
-    context_ = std::make_unique<EventContext>();
+    absl::StatusOr<std::shared_ptr<ZmqContext>> context = ZmqContext::Make();
+    if (!context.ok()) {
+      CloseHere();
+      return context.status();
+    }
+    context_ = *std::move(context);
     socket_ = std::make_unique<EventSocket>(context_->get(), work_ ? ZMQ_PULL : ZMQ_SUB, loop_);
     Socket& raw = socket_->raw();
     raw.Configure(SocketOptions(options_));
@@ -327,7 +333,6 @@ class Subscriber final : public MessageLink {
     if (!work_ && !ledger_.OnEvent(subject, stamp)) return;
     const std::string_view header_frame = (*frames)[1];
     const std::string_view body = (*frames)[2];
-    if (options_.zeromq.curve && Binds(options_, /*publisher=*/false)) SetPeer(*frames);
     InboundMessage message(InboundMessage::Owner(frames.release(), [](void* held) noexcept {
       const std::unique_ptr<EventFrames> gone(static_cast<EventFrames*>(held));
     }));
@@ -338,23 +343,20 @@ class Subscriber final : public MessageLink {
       return;
     }
     message.body = body;
-    message.peer = peer_;
+    message.load_peer = &LoadPeer;
     engine_->OnRequest(handler, subject, std::move(message));
   }
 
-  // Who it is that CURVE has proved.
-  void SetPeer(EventFrames& frames) {
-    const char* const identity = zmq_msg_gets(&frames.raw(0), "User-Id");
+  // Who it is that CURVE has proved, if it was asked for.
+  static void LoadPeer(const void* held, Peer* peer) {
+    const char* const identity = static_cast<const EventFrames*>(held)->Property(0, "User-Id");
     if (identity == nullptr || identity[0] == '\0') {
-      peer_.reset();
+      peer->address = "zeromq:anonymous";
       return;
     }
-    if (peer_ != nullptr && peer_->identity == identity) return;
-    auto peer = std::make_shared<Peer>();
     peer->address = absl::StrCat("zeromq:", identity);
     peer->authenticated = true;
     peer->identity = identity;
-    peer_ = std::move(peer);
   }
 
   void OnControl(std::string_view subject, const EventStamp& stamp, const EventFrames& frames) {
@@ -438,7 +440,7 @@ class Subscriber final : public MessageLink {
   std::atomic<std::size_t> synchronised_{0};
 
   // The loop's.
-  std::unique_ptr<EventContext> context_;
+  std::shared_ptr<ZmqContext> context_;
   std::unique_ptr<EventSocket> socket_;
   std::unique_ptr<MessageServer> engine_;
   EventLedger ledger_;
@@ -448,7 +450,6 @@ class Subscriber final : public MessageLink {
   std::unique_ptr<Presence> presence_;
   std::set<std::string> connected_;
   absl::flat_hash_set<std::uint64_t> answered_;
-  std::shared_ptr<const Peer> peer_;
   std::uint64_t reported_ = 0;
   absl::flat_hash_map<std::string, std::uint64_t> told_;
   int watch_ = -1;
