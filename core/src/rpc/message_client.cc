@@ -83,6 +83,7 @@ class MessageClientCore final : public std::enable_shared_from_this<MessageClien
   void FailAll(const absl::Status& status);
   void FailAt(std::string_view address, const absl::Status& status);
   void Fail(std::uint64_t id, absl::Status status, bool unreached);
+  void FailCall(std::uint64_t id, const absl::Status& status);
 
   void SendFrame(std::string_view to, const WireFrame& frame, std::string_view reply_to) {
     OutboundMessage out;
@@ -1009,6 +1010,21 @@ void MessageClientCore::Fail(std::uint64_t id, absl::Status status, bool unreach
   unary->OnFailure(std::move(status), unreached);
 }
 
+void MessageClientCore::FailCall(std::uint64_t id, const absl::Status& status) {
+  std::shared_ptr<StreamCall> stream;
+  {
+    const std::scoped_lock lock(mutex_);
+    const Slot* const slot = Find(id);
+    if (slot == nullptr) return;
+    stream = slot->stream;
+  }
+  if (stream != nullptr) {
+    stream->End(status);
+  } else {
+    Fail(id, status, /*unreached=*/false);
+  }
+}
+
 template <class Chosen>
 void MessageClientCore::FailIf(const absl::Status& status, Chosen chosen) {
   std::vector<WaitingCall*> calls;
@@ -1123,6 +1139,9 @@ void MessageClient::OnFrame(std::uint64_t id, InboundMessage message) {
   core_->OnFrame(id, std::move(message));
 }
 void MessageClient::OnUnreachable(std::uint64_t id) { core_->OnUnreachable(id); }
+void MessageClient::FailCall(std::uint64_t id, const absl::Status& status) {
+  core_->FailCall(id, status);
+}
 void MessageClient::FailAll(const absl::Status& status) { core_->FailAll(status); }
 void MessageClient::FailAt(std::string_view address, const absl::Status& status) {
   core_->FailAt(address, status);
@@ -1143,6 +1162,9 @@ void MessageClient::Inbox::OnFrame(std::uint64_t id, InboundMessage message) con
 }
 void MessageClient::Inbox::OnUnreachable(std::uint64_t id) const {
   if (const auto core = core_.lock()) core->OnUnreachable(id);
+}
+void MessageClient::Inbox::FailCall(std::uint64_t id, const absl::Status& status) const {
+  if (const auto core = core_.lock()) core->FailCall(id, status);
 }
 void MessageClient::Inbox::FailAll(const absl::Status& status) const {
   if (const auto core = core_.lock()) core->FailAll(status);

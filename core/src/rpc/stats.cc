@@ -434,6 +434,12 @@ std::chrono::nanoseconds LatencySnapshot::Mean() const {
   return count == 0 ? std::chrono::nanoseconds::zero() : sum / static_cast<std::int64_t>(count);
 }
 
+std::int64_t WorkerSnapshot::lag() const {
+  std::int64_t sum = 0;
+  for (const Partition& each : partitions) sum += std::max<std::int64_t>(each.lag, 0);
+  return sum;
+}
+
 const WorkerSnapshot* StatsSnapshot::FindWorker(std::string_view name) const {
   for (const WorkerSnapshot& worker : workers) {
     if (worker.name == name) return &worker;

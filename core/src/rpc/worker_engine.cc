@@ -154,6 +154,11 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
   void StopIntake();
   void CancelAll(const absl::Status& reason);
   std::size_t Forget(const std::function<bool(const WorkerMessage&)>& which);
+  void ForEach(const std::function<void(const WorkerMessage&, bool started)>& tell) const {
+    for (const auto& [position, job] : by_position_) {
+      tell(job->message, job->state == State::kRunning || job->state == State::kOver);
+    }
+  }
   void Abandon();
   void ArmKeepAlive() {
     if (source != nullptr && options.keep_alive.count() > 0) {
@@ -280,7 +285,14 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
       attempt_ = job.attempt();
       last_attempt_ = attempt_ >= job.route->policy.max_attempts;
       redelivered_ = job.message.deliveries > 1;
+      receipt_ = job.message.receipt.get();
     }
+
+   private:
+    void* Find(const std::type_info& type) const noexcept override {
+      return receipt_ == nullptr ? nullptr : receipt_->Find(type);
+    }
+    WorkerMessage::Receipt* receipt_;
   };
 
   WorkerAttempt(std::shared_ptr<WorkerCore> core, std::vector<JobPtr> jobs)
@@ -426,6 +438,7 @@ const Route& WorkerCore::RouteOf(const Handler& handler) {
 
 absl::Status WorkerCore::Read(WorkerJob& job) {
   const InboundMessage& message = job.message.message;
+  if (!job.message.fault.ok()) return job.message.fault;
   if (job.handler == nullptr) {
     return absl::UnimplementedError(
         absl::StrCat("nobody here handles what is sent to ", job.message.subject));
@@ -440,6 +453,11 @@ absl::Status WorkerCore::Read(WorkerJob& job) {
   absl::Status parsed = DecodePayload(*codec, message.body, options.max_receive_bytes,
                                       absl::StatusCode::kInvalidArgument, job.request.get());
   if (!parsed.ok()) return parsed;
+  if (options.order_by_lane) {
+    job.key = job.message.key;
+    if (!job.message.lane.empty()) job.lane = absl::StrCat("l", job.message.lane);
+    return absl::OkStatus();
+  }
   if (job.route->policy.key) {
     try {
       job.key = job.route->policy.key(*job.request);
@@ -731,6 +749,7 @@ void WorkerCore::Succeed(const JobPtr& job) {
 
 void WorkerCore::Retry(const JobPtr& job, milliseconds delay, bool counts) {
   const RetryPlace place = job->route->policy.retry_place;
+  job->message.attempts = counts ? job->attempt() : job->attempt() - 1;
   const bool at_broker = source->can_delay() && place != RetryPlace::kHere &&
                          (place == RetryPlace::kBroker || (job->lane.empty() && !job->alone));
   if (at_broker || (stopping_ && source->can_delay())) {
@@ -1059,6 +1078,10 @@ void WorkerEngine::StopIntake() { core_->StopIntake(); }
 void WorkerEngine::CancelAll(const absl::Status& reason) { core_->CancelAll(reason); }
 std::size_t WorkerEngine::Forget(const std::function<bool(const WorkerMessage&)>& which) {
   return core_->Forget(which);
+}
+void WorkerEngine::ForEach(
+    const std::function<void(const WorkerMessage&, bool started)>& tell) const {
+  core_->ForEach(tell);
 }
 std::size_t WorkerEngine::held() const noexcept {
   return core_->held.load(std::memory_order_acquire);

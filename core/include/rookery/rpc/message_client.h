@@ -81,6 +81,8 @@ class MessageClient final {
   void OnFrame(std::uint64_t id, InboundMessage message);
   // The carrier says that what was sent for `id` reached nobody. Any thread.
   void OnUnreachable(std::uint64_t id);
+  // The call of `id` fails: the carrier could not store its request, say. Any thread.
+  void FailCall(std::uint64_t id, const absl::Status& status);
   // All calls in flight fail: the connection is gone. Any thread.
   void FailAll(const absl::Status& status);
   // Those whose requests go to `address`: the carrier refuses them, and cannot say which. Any
@@ -96,6 +98,7 @@ class MessageClient final {
    public:
     void OnFrame(std::uint64_t id, InboundMessage message) const;
     void OnUnreachable(std::uint64_t id) const;
+    void FailCall(std::uint64_t id, const absl::Status& status) const;
     void FailAll(const absl::Status& status) const;
     void FailAt(std::string_view address, const absl::Status& status) const;
 

@@ -87,6 +87,19 @@ struct WorkerSnapshot {
   std::uint64_t dead_letters = 0;  // written and confirmed
   std::uint64_t dead_letters_refused = 0;  // attempts to write one that failed
   std::uint64_t settle_failures = 0;       // the broker could not be told: it will hand out again
+  // Where messages have partitions, which instances share:
+  struct Partition {
+    std::string topic;
+    std::int32_t partition = 0;
+    std::int64_t lag = 0;  // behind what is stored, by what is settled; -1: not known yet
+    std::uint64_t held = 0;
+    bool paused = false;  // it has too much unsettled
+  };
+  std::vector<Partition> partitions;  // that this consumer has now
+  std::uint64_t rebalances = 0;       // so often partitions came or went
+
+  // Of all partitions together, as far as it is known.
+  [[nodiscard]] std::int64_t lag() const;
 };
 
 // Events of one subject that came over a carrier which keeps none, but numbers them.

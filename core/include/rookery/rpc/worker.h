@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -145,6 +146,13 @@ class Delivery {
     delay_ = delay;
   }
 
+  // What the transport says of this message itself, by its type; null: it has no such thing. Its
+  // header has a function that asks.
+  template <class T>
+  [[nodiscard]] T* TransportMessage() const noexcept {
+    return static_cast<T*>(Find(typeid(T)));
+  }
+
   // For the framework.
   enum class Decision : std::uint8_t { kNone, kAck, kRetry, kReject, kDefer };
   [[nodiscard]] Decision decision() const noexcept { return decision_; }
@@ -154,6 +162,9 @@ class Delivery {
  protected:
   Delivery() = default;
   ~Delivery() = default;
+  [[nodiscard]] virtual void* Find(const std::type_info& /*type*/) const noexcept {
+    return nullptr;
+  }
 
   std::string id_;
   std::string key_;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
 #include "absl/status/status.h"
 #include "rookery/rpc/handler.h"
@@ -37,6 +38,8 @@ struct WorkerMessage {
   class Receipt {
    public:
     virtual ~Receipt() = default;
+    // What handlers may ask for by its type, with Delivery::TransportMessage.
+    [[nodiscard]] virtual void* Find(const std::type_info& /*type*/) noexcept { return nullptr; }
   };
 
   InboundMessage message;
@@ -50,6 +53,10 @@ struct WorkerMessage {
   // order.
   std::string lane;
   int deliveries = 1;  // how often the broker has handed it out, this time included
+  // Not OK: the adapter knows already that no handler can take it, and why: a dead letter.
+  absl::Status fault = absl::OkStatus();
+  // Set by the engine before it returns the message: runs of the handler so far that count.
+  int attempts = 0;
 };
 
 // What becomes of a message.
@@ -120,6 +127,8 @@ class WorkerEngine final {
     std::chrono::milliseconds max_dead_letter_backoff{30'000};
     // All handlers busy, and none has ended for so long: the consumer is stuck. Zero: never.
     std::chrono::milliseconds stuck_after{300'000};
+    // Order is by WorkerMessage::lane alone, whatever has a key.
+    bool order_by_lane = false;
     std::string event_prefix = "ce-";  // in front of the names of CloudEvents' attributes
   };
   // `source` and `handlers` outlive the engine; `handlers` outlives all calls, too.
@@ -146,6 +155,9 @@ class WorkerEngine final {
   // Forgets, unsettled, those held messages that have not been started and that `which` is true of:
   // their partition belongs to somebody else now. Gives how many of the others are still held.
   std::size_t Forget(const std::function<bool(const WorkerMessage&)>& which);
+
+  // Tells of all messages held: whether their handler runs, or has ended already.
+  void ForEach(const std::function<void(const WorkerMessage&, bool started)>& tell) const;
 
   // Messages held. Any thread.
   [[nodiscard]] std::size_t held() const noexcept;

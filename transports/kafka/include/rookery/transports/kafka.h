@@ -155,7 +155,7 @@ struct Kafka {
   // core busy.
   std::size_t consumers = 1;
   // Handlers of events that run at a time, and events held in all, of each consumer. A partition
-  // that has half of these is paused until it has a quarter.
+  // that has three quarters of these, while there are others, is paused until it has one.
   std::size_t concurrency = 64;
   std::size_t prefetch = 1'000;
   // How far a partition may be ahead of its oldest event that is not settled yet: what would be
@@ -372,7 +372,7 @@ class KafkaTransaction final {
   void Send(const KafkaRecord& record);
   // Adds an event, as a generated client would send it: `topic` is the event's pattern, without the
   // prefix.
-  void SendEvent(std::string_view topic, const google::protobuf::Message& event,
+  void SendEvent(std::string_view topic, const google::protobuf::Message& message,
                  std::string_view key = {});
   // Stores what was added, and the event's offset. When it fails all is aborted: ABORTED if the
   // partition has gone to another member or the producer was fenced; UNAVAILABLE where another
