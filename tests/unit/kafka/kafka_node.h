@@ -95,6 +95,7 @@ class KafkaHandlers final : public EchoService {
     if (text.starts_with("fail")) {
       if (!text.starts_with("fail2")) co_await Fail(absl::UnavailableError("never"));
     }
+    if (text.ends_with("poison")) co_await Fail(absl::InvalidArgumentError("poison"));
     if (text.starts_with("bad")) co_await Fail(absl::InvalidArgumentError("bad for ever"));
     if (text.starts_with("produce")) {
       Task<void> produce = Produce(call, text);
