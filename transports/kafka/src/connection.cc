@@ -26,8 +26,9 @@ using std::chrono::steady_clock;
 
 // How long librdkafka may take to answer about topics, each time it is asked.
 constexpr milliseconds kAsk{2'000};
+constexpr milliseconds kAskFirst{500};
 constexpr milliseconds kAskAgain{100};
-// How long a topic that was made may take until all brokers know it.
+// How long a topic of our own may take to be deleted.
 constexpr milliseconds kDeleteTopic{1'000};
 
 int Millis(Deadline until, milliseconds most) {
@@ -756,7 +757,9 @@ absl::StatusOr<std::map<std::string, int>> EnsureTopics(
     bool told = false;
     bool made = false;
     for (;;) {
-      const absl::StatusOr<int> count = CountPartitions(client, topic, Millis(give_up, kAsk));
+      // The first time not for long: whoever waits is to know what for.
+      const milliseconds patience = told ? kAsk : kAskFirst;
+      const absl::StatusOr<int> count = CountPartitions(client, topic, Millis(give_up, patience));
       absl::Status why = count.status();
       if (count.ok()) {
         counts[topic] = *count;

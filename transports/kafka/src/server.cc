@@ -665,9 +665,9 @@ class Consumer final : public WorkerSource,
     if (!dead_.ok()) return dead_;
     if (!troubles_.empty()) return troubles_.begin()->second;
     return absl::UnavailableError(absl::StrCat(
-        "Kafka at ", options_.brokers, ": the group ", GroupOf(options_),
+        "the group ", GroupOf(options_),
         " has not given us our partitions in time: another member may be rebalancing, or the "
-        "coordinator is not up. Kafka::start_timeout says how long to wait"));
+        "coordinator is not up"));
   }
 
   std::shared_ptr<Part> FindPart(const char* topic, std::int32_t partition) {
@@ -1339,11 +1339,11 @@ class KafkaServer final : public ServerTransport {
       Stop();
       return absl::Status(
           status.code(),
-          absl::StrCat(status.message(), absl::IsUnavailable(status)
-                                             ? ". Start the brokers, or give Kafka::brokers their "
-                                               "addresses; Kafka::start_timeout says how long to "
-                                               "wait for them."
-                                             : ""));
+          absl::StrCat("Kafka at ", options_.brokers, ": ", status.message(),
+                       absl::IsUnavailable(status)
+                           ? ". Start the brokers, or give Kafka::brokers their addresses; "
+                             "Kafka::start_timeout says how long to wait for them."
+                           : ""));
     }
     endpoint_ = absl::StrCat(options_.brokers, "/", GroupOf(options_));
     return absl::OkStatus();
