@@ -13,33 +13,43 @@ namespace rookery::zeromq_adapter {
 namespace {
 
 TEST(EventTopicTest, ComesBackAsItWas) {
-  const std::string frame = FormatTopic("orders.paid", {0xfedcba9876543210, 42});
+  const std::string frame = FormatTopic("orders.paid", {0xfedcba9876543210, 42}) + "header";
   std::string_view subject;
   EventStamp stamp;
-  ASSERT_TRUE(ParseTopic(frame, &subject, &stamp));
+  std::string_view rest;
+  ASSERT_TRUE(ParseTopic(frame, &subject, &stamp, &rest));
   EXPECT_EQ(subject, "orders.paid");
   EXPECT_EQ(stamp.publisher, 0xfedcba9876543210U);
   EXPECT_EQ(stamp.sequence, 42U);
+  EXPECT_EQ(rest, "header");
+  std::string later = frame;
+  PutSequence(later.data() + subject.size() + kSequenceAt, 1ULL << 63);
+  ASSERT_TRUE(ParseTopic(later, &subject, &stamp, &rest));
+  EXPECT_EQ(stamp.publisher, 0xfedcba9876543210U);
+  EXPECT_EQ(stamp.sequence, 1ULL << 63);
+  EXPECT_EQ(rest, "header");
 }
 
 TEST(EventTopicTest, NumbersMayHoldAnyBytes) {
   const std::string frame = FormatTopic("a", {0, 0});
   std::string_view subject;
   EventStamp stamp;
-  ASSERT_TRUE(ParseTopic(frame, &subject, &stamp));
+  std::string_view rest;
+  ASSERT_TRUE(ParseTopic(frame, &subject, &stamp, &rest));
   EXPECT_EQ(subject, "a");
 }
 
 TEST(EventTopicTest, WhatIsNoneIsRefused) {
   std::string_view subject;
   EventStamp stamp;
+  std::string_view rest;
   const std::string good = FormatTopic("orders", {1, 2});
   for (std::size_t size = 0; size < good.size(); ++size) {
-    EXPECT_FALSE(ParseTopic(std::string_view(good).substr(0, size), &subject, &stamp)) << size;
+    EXPECT_FALSE(ParseTopic(std::string_view(good).substr(0, size), &subject, &stamp, &rest))
+        << size;
   }
-  EXPECT_FALSE(ParseTopic(FormatTopic("", {1, 2}), &subject, &stamp));
-  EXPECT_FALSE(ParseTopic(FormatTopic(std::string_view("a\0b", 3), {1, 2}), &subject, &stamp));
-  EXPECT_FALSE(ParseTopic(std::string(200, 'x'), &subject, &stamp));
+  EXPECT_FALSE(ParseTopic(FormatTopic("", {1, 2}), &subject, &stamp, &rest));
+  EXPECT_FALSE(ParseTopic(std::string(200, 'x'), &subject, &stamp, &rest));
 }
 
 TEST(EventTopicTest, ASubscriptionIsTheBeginningOfItsEventsAlone) {

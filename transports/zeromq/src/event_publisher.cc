@@ -74,35 +74,37 @@ std::shared_ptr<LoopPool> PublisherLoops() {
 // An event that waits to be sent.
 struct Item {
   Item() noexcept {
-    zmq_msg_init(&header);
+    zmq_msg_init(&first);
     zmq_msg_init(&body);
   }
   Item(Item&& other) noexcept : Item() { *this = std::move(other); }
   Item& operator=(Item&& other) noexcept {
     subject = other.subject;
     bytes = other.bytes;
-    zmq_msg_move(&header, &other.header);
+    zmq_msg_move(&first, &other.first);
     zmq_msg_move(&body, &other.body);
     return *this;
   }
   ~Item() {
-    zmq_msg_close(&header);
+    zmq_msg_close(&first);
     zmq_msg_close(&body);
   }
 
   std::pair<const std::string, std::uint64_t>* subject = nullptr;  // and its last number
   std::size_t bytes = 0;
-  zmq_msg_t header;
+  zmq_msg_t first;  // lacks its number
   zmq_msg_t body;
 };
 
-[[nodiscard]] bool Fill(zmq_msg_t* frame, std::string_view bytes) {
+[[nodiscard]] bool Fill(zmq_msg_t* frame, std::string_view bytes, std::string_view more = {}) {
   zmq_msg_close(frame);
-  if (zmq_msg_init_size(frame, bytes.size()) != 0) {
+  if (zmq_msg_init_size(frame, bytes.size() + more.size()) != 0) {
     zmq_msg_init(frame);
     return false;
   }
-  if (!bytes.empty()) std::memcpy(zmq_msg_data(frame), bytes.data(), bytes.size());
+  char* const data = static_cast<char*>(zmq_msg_data(frame));
+  std::copy(bytes.begin(), bytes.end(), data);
+  std::copy(more.begin(), more.end(), data + bytes.size());
   return true;
 }
 
@@ -149,12 +151,13 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
     thread_local std::string header;
     absl::Status encoded = EncodeHeader(message, "", "", &header);
     if (!encoded.ok()) return encoded;
+    const std::string topic = FormatTopic(message.to, {id_, 0});
     Item item;
-    item.bytes = header.size() + message.body.size() + message.to.size() + kTopicTail;
-    if (!Fill(&item.header, header) || !Fill(&item.body, message.body)) {
+    item.bytes = topic.size() + header.size() + message.body.size();
+    if (!Fill(&item.first, topic, header) || !Fill(&item.body, message.body)) {
       return absl::ResourceExhaustedError("no memory for the event");
     }
-    bool first = false;
+    bool wake = false;
     {
       const std::scoped_lock lock(mutex_);
       if (closed_) return absl::UnavailableError("the channel is closed");
@@ -171,9 +174,9 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       item.subject = &*subject;
       pending_bytes_ += item.bytes;
       queue_.push_back(std::move(item));
-      first = !std::exchange(posted_, true);
+      wake = !std::exchange(posted_, true);
     }
-    if (first) loop_.Post([self = shared_from_this()] { self->Take(); });
+    if (wake) loop_.Post([self = shared_from_this()] { self->Take(); });
     return absl::OkStatus();
   }
 
@@ -287,13 +290,15 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       Item& item = waiting_.front();
       // The number is the event's only if it is taken: what waits has none yet.
       const std::uint64_t sequence = item.subject->second + 1;
-      if (!Fill(&frames_.raw(0), FormatTopic(item.subject->first, {id_, sequence}))) break;
-      zmq_msg_move(&frames_.raw(1), &item.header);
-      zmq_msg_move(&frames_.raw(2), &item.body);
-      frames_.set_count(3);
+      PutSequence(static_cast<char*>(zmq_msg_data(&item.first)) + item.subject->first.size() +
+                      kSequenceAt,
+                  sequence);
+      zmq_msg_move(&frames_.raw(0), &item.first);
+      zmq_msg_move(&frames_.raw(1), &item.body);
+      frames_.set_count(EventFrames::kMost);
       if (!socket_->Send(&frames_)) {
-        zmq_msg_move(&item.header, &frames_.raw(1));
-        zmq_msg_move(&item.body, &frames_.raw(2));
+        zmq_msg_move(&item.first, &frames_.raw(0));
+        zmq_msg_move(&item.body, &frames_.raw(1));
         full = true;
         break;
       }
@@ -328,16 +333,10 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       const std::string_view frame = subscription_[0];
       // What else a peer may say is no subscription.
       if (frame.empty() || subscription_.count() != 1) continue;
-      std::string_view topic = frame.substr(1);
       const bool come = frame[0] == 1;
-      if (!come && frame[0] != 0) continue;
-      const std::string_view sync = kSyncSubject;
-      if (topic.size() != sync.size() + 9 || topic.substr(0, sync.size()) != sync) continue;
       std::uint64_t nonce = 0;
-      for (std::size_t byte = 0; byte < 8; ++byte) {
-        nonce |= std::uint64_t{static_cast<unsigned char>(topic[sync.size() + 1 + byte])}
-                 << (8 * byte);
-      }
+      if (!come && frame[0] != 0) continue;
+      if (!ReadSyncSubscription(frame.substr(1), &nonce)) continue;
       if (come) {
         if (nonces_.size() < kMostSubscribers) nonces_.insert(nonce);
         SendSequences(kSyncSubject, {nonce, id_});
@@ -368,12 +367,11 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const char kind = i + 1 == parts.size() ? kLastOfAll : kMoreFollows;
-      if (!Fill(&control_.raw(0), FormatTopic(subject, stamp)) ||
-          !Fill(&control_.raw(1), std::string_view(&kind, 1)) ||
-          !Fill(&control_.raw(2), parts[i])) {
+      if (!Fill(&control_.raw(0), FormatTopic(subject, stamp), std::string_view(&kind, 1)) ||
+          !Fill(&control_.raw(1), parts[i])) {
         return;
       }
-      control_.set_count(3);
+      control_.set_count(EventFrames::kMost);
       // Full: the next announcement says the same.
       if (!socket_->Send(&control_)) control_.Clear();
     }

@@ -26,7 +26,7 @@ namespace rookery::zeromq_adapter {
 // The frames of one message. A message of more than kMost is read to its end and marked.
 class EventFrames final {
  public:
-  static constexpr std::size_t kMost = 3;
+  static constexpr std::size_t kMost = 2;
 
   EventFrames() noexcept {
     for (zmq_msg_t& frame : frames_) zmq_msg_init(&frame);

@@ -316,28 +316,28 @@ class Subscriber final : public MessageLink {
   void OnMessage(std::unique_ptr<EventFrames> frames) {
     std::string_view subject;
     EventStamp stamp;
+    std::string_view rest;
     if (frames->count() != EventFrames::kMost || frames->too_many() ||
-        !ParseTopic((*frames)[0], &subject, &stamp)) {
+        !ParseTopic((*frames)[0], &subject, &stamp, &rest)) {
       handlers_.CountRejected("zeromq", "(event)",
                               absl::InvalidArgumentError("a message that is no event: an event has "
-                                                         "three frames, see docs/wire.md"));
+                                                         "two frames, see docs/wire.md"));
       return;
     }
     if (subject.front() == '\xff') {
-      OnControl(subject, stamp, *frames);
+      OnControl(subject, stamp, rest, (*frames)[1]);
       return;
     }
     const Handler* const handler = routes_.Find(subject);
     // Subscriptions with wildcards bring more than was asked for.
     if (handler == nullptr && !work_) return;
     if (!work_ && !ledger_.OnEvent(subject, stamp)) return;
-    const std::string_view header_frame = (*frames)[1];
-    const std::string_view body = (*frames)[2];
+    const std::string_view body = (*frames)[1];
     InboundMessage message(InboundMessage::Owner(frames.release(), [](void* held) noexcept {
       const std::unique_ptr<EventFrames> gone(static_cast<EventFrames*>(held));
     }));
     Header header;
-    const absl::Status decoded = DecodeHeader(header_frame, &header, &message);
+    const absl::Status decoded = DecodeHeader(rest, &header, &message);
     if (!decoded.ok()) {
       handlers_.CountRejected("zeromq", subject, decoded);
       return;
@@ -359,14 +359,16 @@ class Subscriber final : public MessageLink {
     peer->identity = identity;
   }
 
-  void OnControl(std::string_view subject, const EventStamp& stamp, const EventFrames& frames) {
-    const bool last = frames[1] == std::string_view(&kLastOfAll, 1);
+  void OnControl(std::string_view subject, const EventStamp& stamp, std::string_view kind,
+                 std::string_view body) {
+    const bool all = kind == std::string_view(&kLastOfAll, 1);
+    const bool last = all || kind == std::string_view(&kListEnds, 1);
     if (subject == kSequencesSubject) {
-      ledger_.OnSequences(stamp.publisher, frames[2], last);
+      ledger_.OnSequences(stamp.publisher, body, last);
     } else if (subject == kSyncSubject && stamp.publisher == nonce_) {
       // In an answer the first number is ours, the second the publisher's.
-      ledger_.OnSequences(stamp.sequence, frames[2], last);
-      if (last && answered_.size() < EventLedger::kMostPublishers &&
+      ledger_.OnSequences(stamp.sequence, body, last);
+      if (all && answered_.size() < EventLedger::kMostPublishers &&
           answered_.insert(stamp.sequence).second) {
         synchronised_.store(answered_.size());
         on_change_();

@@ -42,14 +42,19 @@ std::string FormatTopic(std::string_view subject, const EventStamp& stamp) {
   return frame;
 }
 
-bool ParseTopic(std::string_view frame, std::string_view* subject, EventStamp* stamp) noexcept {
-  if (frame.size() <= kTopicTail) return false;
-  *subject = frame.substr(0, frame.size() - kTopicTail);
-  // The first NUL ends the subject; whatever holds another one is no topic.
-  if (subject->find('\0') != std::string_view::npos || frame[subject->size()] != '\0') return false;
-  stamp->publisher = GetLong(frame.substr(subject->size() + 1));
-  stamp->sequence = GetLong(frame.substr(subject->size() + 9));
+bool ParseTopic(std::string_view frame, std::string_view* subject, EventStamp* stamp,
+                std::string_view* rest) noexcept {
+  const std::size_t end = frame.find('\0');
+  if (end == 0 || end == std::string_view::npos || frame.size() < end + kTopicTail) return false;
+  *subject = frame.substr(0, end);
+  stamp->publisher = GetLong(frame.substr(end + 1));
+  stamp->sequence = GetLong(frame.substr(end + kSequenceAt));
+  *rest = frame.substr(end + kTopicTail);
   return true;
+}
+
+void PutSequence(char* at, std::uint64_t sequence) noexcept {
+  for (int i = 0; i < 8; ++i) at[i] = static_cast<char>(sequence >> (8 * i) & 0xff);
 }
 
 bool HasEventWildcard(std::string_view pattern) noexcept {
@@ -84,6 +89,14 @@ std::string SyncSubscription(std::uint64_t nonce) {
   topic.push_back('\0');
   PutLong(&topic, nonce);
   return topic;
+}
+
+bool ReadSyncSubscription(std::string_view topic, std::uint64_t* nonce) noexcept {
+  constexpr std::size_t kSize = kSyncSubject.size() + 1 + 8;
+  if (topic.size() != kSize || !topic.starts_with(kSyncSubject)) return false;
+  if (topic[kSyncSubject.size()] != '\0') return false;
+  *nonce = GetLong(topic.substr(kSyncSubject.size() + 1));
+  return true;
 }
 
 void AppendSequence(std::string* out, std::string_view subject, std::uint64_t sequence) {

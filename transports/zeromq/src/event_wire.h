@@ -24,8 +24,9 @@ namespace rookery::zeromq_adapter {
 // are the last, so that all others are there when a publisher sees them. (No UTF-8 begins so.)
 inline constexpr std::string_view kSequencesSubject = "\xffseq";
 inline constexpr std::string_view kSyncSubject = "\xffsync";
-// Frame 1 of both: whether more of the same follows.
+// What follows the numbers of both: whether there is more of this publisher's list, or of others'.
 inline constexpr char kMoreFollows = 'M';
+inline constexpr char kListEnds = 'L';
 inline constexpr char kLastOfAll = 'E';
 inline constexpr std::size_t kSubjectsPerMessage = 1'000;
 
@@ -34,10 +35,15 @@ struct EventStamp {
   std::uint64_t publisher = 0;
   std::uint64_t sequence = 0;  // from 1, of this publisher and subject
 };
-// subject, NUL, publisher, sequence: little-endian. Subscriptions are by the beginning of it.
+// subject, NUL, publisher, sequence: little-endian, in front of the header. Subscriptions are by the
+// beginning of it.
 [[nodiscard]] std::string FormatTopic(std::string_view subject, const EventStamp& stamp);
-[[nodiscard]] bool ParseTopic(std::string_view frame, std::string_view* subject,
-                              EventStamp* stamp) noexcept;
+// *rest: what follows.
+[[nodiscard]] bool ParseTopic(std::string_view frame, std::string_view* subject, EventStamp* stamp,
+                              std::string_view* rest) noexcept;
+// The number alone, into a frame that has room for it at topic[subject.size() + kSequenceAt].
+void PutSequence(char* at, std::uint64_t sequence) noexcept;
+inline constexpr std::size_t kSequenceAt = 9;
 inline constexpr std::size_t kTopicTail = 17;
 
 // What to subscribe to for `pattern`, which may have NATS's wildcards; more may come than matches.
@@ -45,6 +51,7 @@ inline constexpr std::size_t kTopicTail = 17;
 [[nodiscard]] bool HasEventWildcard(std::string_view pattern) noexcept;
 [[nodiscard]] bool MatchesEvent(std::string_view pattern, std::string_view subject) noexcept;
 [[nodiscard]] std::string SyncSubscription(std::uint64_t nonce);
+[[nodiscard]] bool ReadSyncSubscription(std::string_view topic, std::uint64_t* nonce) noexcept;
 
 // Subjects and the last number of each: the body of kSequencesSubject and kSyncSubject.
 void AppendSequence(std::string* out, std::string_view subject, std::uint64_t sequence);
