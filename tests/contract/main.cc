@@ -16,6 +16,15 @@
 #include "rookery/transports/nats.h"
 #include "support/nats_broker.h"
 #endif
+#ifdef ROOKERY_CONTRACT_ZEROMQ
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+
+#include "rookery/transports/zeromq.h"
+#endif
 
 namespace {
 
@@ -98,6 +107,57 @@ Transport NatsTransport(rookery::testing::NatsBroker& broker, bool owns_prefix) 
 }
 #endif
 
+#ifdef ROOKERY_CONTRACT_ZEROMQ
+enum class ZeroMqOver { kTcp, kIpc, kCurve };
+Transport ZeroMqTransport(ZeroMqOver over) {
+  Transport transport;
+  transport.name = "zeromq";
+  rookery::ZeroMq server;
+  rookery::ZeroMq client;
+  switch (over) {
+    case ZeroMqOver::kTcp:
+      transport.label = "zeromq";
+      server.address = "tcp://127.0.0.1:*";
+      break;
+    case ZeroMqOver::kIpc:
+      transport.label = "zeromq-ipc";
+      break;
+    case ZeroMqOver::kCurve: {
+      transport.label = "zeromq-curve";
+      server.address = "tcp://127.0.0.1:*";
+      const rookery::ZeroMqKeys servers = rookery::NewZeroMqKeys().value();
+      const rookery::ZeroMqKeys clients = rookery::NewZeroMqKeys().value();
+      server.curve.emplace();
+      server.curve->secret_key = servers.secret_key;
+      server.curve->allow = {{clients.public_key, "contract"}};
+      client.curve.emplace();
+      client.curve->secret_key = clients.secret_key;
+      client.curve->server_key = servers.public_key;
+      break;
+    }
+  }
+  transport.listen = [server, over](Application& app) {
+    static std::atomic<int> next{0};
+    rookery::ZeroMq options = server;
+    if (over == ZeroMqOver::kIpc) {
+      options.address = "ipc://" + (std::filesystem::temp_directory_path() /
+                                    ("rookery-contract-" + std::to_string(getpid()) + "-" +
+                                     std::to_string(next.fetch_add(1))))
+                                       .string();
+    }
+    app.Listen(options);
+  };
+  transport.connect = [client](const std::string& endpoint, TransportHost& host) {
+    rookery::ZeroMq options = client;
+    options.address = endpoint;
+    return MakeChannel(options, host);
+  };
+  transport.max_message_bytes = rookery::ZeroMq().max_receive_bytes;
+  transport.not_applicable = {{"broker-restart", "there is no broker"}};
+  return transport;
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -117,6 +177,11 @@ int main(int argc, char** argv) {
   }
   transports.push_back(NatsTransport(*broker, /*owns_prefix=*/true));
   transports.push_back(NatsTransport(*broker, /*owns_prefix=*/false));
+#endif
+#ifdef ROOKERY_CONTRACT_ZEROMQ
+  for (const ZeroMqOver over : {ZeroMqOver::kTcp, ZeroMqOver::kIpc, ZeroMqOver::kCurve}) {
+    transports.push_back(ZeroMqTransport(over));
+  }
 #endif
   return rookery::contract::Main(argc, argv, transports);
 }

@@ -27,6 +27,8 @@ using Kind = WireFrame::Kind;
 
 // How many intervals a server may be silent for.
 constexpr std::uint64_t kSilentSweeps = 3;
+// How often a call that reached nobody is tried elsewhere.
+constexpr int kTriesElsewhere = 3;
 
 absl::Status DeadlineExceeded() { return absl::DeadlineExceededError("Deadline Exceeded"); }
 
@@ -83,7 +85,7 @@ class MessageClientCore final : public std::enable_shared_from_this<MessageClien
   void FailAll(const absl::Status& status);
   void FailAt(std::string_view address, const absl::Status& status);
   void Fail(std::uint64_t id, absl::Status status, bool unreached);
-  void FailCall(std::uint64_t id, const absl::Status& status);
+  void FailCall(std::uint64_t id, const absl::Status& status, bool unreached);
 
   void SendFrame(std::string_view to, const WireFrame& frame, std::string_view reply_to) {
     OutboundMessage out;
@@ -228,18 +230,20 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall> {
   }
 
   void OnFrame(InboundMessage message);
-  void OnUnreachable() {
+  void OnUnreachable(const absl::Status& status) {
     bool again = false;
     {
       const std::scoped_lock lock(mutex_);
-      again = wait_for_ready_ && server_.empty() && !ended_;
+      again = server_.empty() && !ended_ &&
+              (wait_for_ready_ || (retries_ < kTriesElsewhere && core_->link->HasOthers()));
     }
     if (again) {
       RetryLater();
     } else {
-      End(core_->Unserved(method_));
+      End(status);
     }
   }
+  void OnUnreachable() { OnUnreachable(core_->Unserved(method_)); }
   void OnTime(MessageClientCore::Watch what) {
     switch (what) {
       case MessageClientCore::Watch::kDeadline:
@@ -485,7 +489,7 @@ void StreamCall::TryOpen() {
   {
     const std::scoped_lock lock(mutex_);
     if (ended_) return;
-    body = wait_for_ready_ ? open_body_ : std::move(open_body_);
+    body = wait_for_ready_ || core_->link->HasOthers() ? open_body_ : std::move(open_body_);
   }
   out.body = body;
   opened_.store(true);
@@ -1010,7 +1014,7 @@ void MessageClientCore::Fail(std::uint64_t id, absl::Status status, bool unreach
   unary->OnFailure(std::move(status), unreached);
 }
 
-void MessageClientCore::FailCall(std::uint64_t id, const absl::Status& status) {
+void MessageClientCore::FailCall(std::uint64_t id, const absl::Status& status, bool unreached) {
   std::shared_ptr<StreamCall> stream;
   {
     const std::scoped_lock lock(mutex_);
@@ -1018,10 +1022,12 @@ void MessageClientCore::FailCall(std::uint64_t id, const absl::Status& status) {
     if (slot == nullptr) return;
     stream = slot->stream;
   }
-  if (stream != nullptr) {
-    stream->End(status);
+  if (stream == nullptr) {
+    Fail(id, status, unreached);
+  } else if (unreached) {
+    stream->OnUnreachable(status);
   } else {
-    Fail(id, status, /*unreached=*/false);
+    stream->End(status);
   }
 }
 
@@ -1110,7 +1116,10 @@ Task<void> MessageClient::Unary(OutgoingCall& call, const google::protobuf::Mess
       status = co_await one;
       unreached = one.unreached();
     }
-    if (!unreached || !call.wait_for_ready || core->closed.load()) break;
+    if (!unreached || core->closed.load()) break;
+    const bool elsewhere = !is_event && attempt < internal::kTriesElsewhere &&
+                           core->link->HasOthers() && core->link->Ready().ok();
+    if (!call.wait_for_ready && !elsewhere) break;
     std::chrono::nanoseconds pause = std::chrono::milliseconds(20) * (1 << std::min(attempt, 6));
     if (call.cancel.cancelled()) {
       status = call.cancel.reason();
@@ -1139,12 +1148,13 @@ void MessageClient::OnFrame(std::uint64_t id, InboundMessage message) {
   core_->OnFrame(id, std::move(message));
 }
 void MessageClient::OnUnreachable(std::uint64_t id) { core_->OnUnreachable(id); }
-void MessageClient::FailCall(std::uint64_t id, const absl::Status& status) {
-  core_->FailCall(id, status);
-}
 void MessageClient::FailAll(const absl::Status& status) { core_->FailAll(status); }
 void MessageClient::FailAt(std::string_view address, const absl::Status& status) {
   core_->FailAt(address, status);
+}
+
+void MessageClient::FailCall(std::uint64_t id, const absl::Status& status, bool unreached) {
+  core_->FailCall(id, status, unreached);
 }
 
 std::size_t MessageClient::in_flight() const { return core_->in_flight(); }
@@ -1163,14 +1173,15 @@ void MessageClient::Inbox::OnFrame(std::uint64_t id, InboundMessage message) con
 void MessageClient::Inbox::OnUnreachable(std::uint64_t id) const {
   if (const auto core = core_.lock()) core->OnUnreachable(id);
 }
-void MessageClient::Inbox::FailCall(std::uint64_t id, const absl::Status& status) const {
-  if (const auto core = core_.lock()) core->FailCall(id, status);
-}
 void MessageClient::Inbox::FailAll(const absl::Status& status) const {
   if (const auto core = core_.lock()) core->FailAll(status);
 }
 void MessageClient::Inbox::FailAt(std::string_view address, const absl::Status& status) const {
   if (const auto core = core_.lock()) core->FailAt(address, status);
+}
+void MessageClient::Inbox::FailCall(std::uint64_t id, const absl::Status& status,
+                                   bool unreached) const {
+  if (const auto core = core_.lock()) core->FailCall(id, status, unreached);
 }
 
 }  // namespace rookery

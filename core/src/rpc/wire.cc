@@ -215,6 +215,7 @@ bool IsProtocolField(std::string_view name) noexcept {
   return StartsWithIgnoreCase(name, "grpc-") || StartsWithIgnoreCase(name, "nats-") ||
          absl::EqualsIgnoreCase(Abs(name), Abs(kFrameHeader)) ||
          absl::EqualsIgnoreCase(Abs(name), Abs(kCallHeader)) ||
+         absl::EqualsIgnoreCase(Abs(name), Abs(kUnreadHeader)) ||
          absl::EqualsIgnoreCase(Abs(name), Abs(kContentTypeHeader));
 }
 

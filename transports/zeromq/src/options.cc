@@ -83,6 +83,44 @@ std::string AddressOf(const MethodDescriptor& method) {
   return std::string(method.pattern.empty() ? method.full_name : method.pattern);
 }
 
+absl::Status CheckMethodAddress(std::string_view address) {
+  if (!address.empty() && address.size() <= 0xffff &&
+      std::string_view("@!#").find(address.front()) == std::string_view::npos) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", Abs(address),
+                   "\" cannot be a method's or a pattern's name over ZeroMQ: it must not be empty, "
+                   "nor begin with @, ! or #"));
+}
+
+std::string ProgramName() { return program_invocation_short_name; }
+
+absl::Status CheckServerCurve(const ZeroMq& options) {
+  if (!options.curve) return absl::OkStatus();
+  const ZeroMqCurve& curve = *options.curve;
+  std::vector<std::string> faults;
+  if (curve.secret_key.empty()) {
+    faults.push_back("a server needs curve.secret_key; NewZeroMqKeys() makes a pair");
+  }
+  if (curve.allow.empty() && !curve.allow_any) {
+    faults.push_back(
+        "curve.allow is empty, so that nobody could call: give it the callers' public keys, or set "
+        "curve.allow_any");
+  }
+  if (faults.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("ZeroMQ at \"", options.address, "\": ", absl::StrJoin(faults, "; ")));
+}
+
+absl::Status CheckClientCurve(const ZeroMq& options) {
+  if (!options.curve || !options.curve->server_key.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("ZeroMQ at \"", options.address,
+                   "\": a client needs curve.server_key, the server's public key: whoever has not "
+                   "its secret is refused"));
+}
+
 absl::Status LastError(std::string_view what) {
   const int error = zmq_errno();
   const std::string text = absl::StrCat(Abs(what), ": ", zmq_strerror(error));
@@ -128,6 +166,9 @@ void Socket::Configure(const ZeroMq& options) {
   Set(ZMQ_RCVHWM, options.high_water_mark);
   Set(ZMQ_HEARTBEAT_IVL, ms(options.heartbeat));
   Set(ZMQ_HEARTBEAT_TIMEOUT, ms(2 * options.heartbeat));
+  // The peer is told to do as we do; the most that fits into ZMTP.
+  Set(ZMQ_HEARTBEAT_TTL,
+      static_cast<int>(std::min<std::int64_t>(2 * options.heartbeat.count(), 6'553'500)));
   Set(ZMQ_HANDSHAKE_IVL, ms(options.handshake_timeout));
   Set(ZMQ_RECONNECT_IVL, ms(options.reconnect_wait));
   Set(ZMQ_RECONNECT_IVL_MAX, ms(options.max_reconnect_wait));

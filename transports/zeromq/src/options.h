@@ -18,11 +18,22 @@ namespace rookery::zeromq_adapter {
 
 // The version of the header frame.
 inline constexpr char kHeaderVersion = 1;
-// Where cancellations go. No method begins so.
+// Addresses that are no method's: where cancellations go, ...
 inline constexpr std::string_view kCancelAddress = "!cancel";
+// ... what a caller says first, so that it can be told when no more calls are taken, ...
+inline constexpr std::string_view kHelloAddress = "!hello";
+inline constexpr std::string_view kGoAwayAddress = "!goaway";
+// ... and the answer to a header of a version that is not ours.
+inline constexpr std::string_view kVersionAddress = "!version";
 
 [[nodiscard]] std::vector<std::string> Addresses(const std::string& address);
 [[nodiscard]] std::string AddressOf(const MethodDescriptor& method);
+// INVALID_ARGUMENT for a pattern that looks like one of the addresses that are no method's.
+[[nodiscard]] absl::Status CheckMethodAddress(std::string_view address);
+[[nodiscard]] std::string ProgramName();
+// What CheckZeroMqOptions cannot know: which side the options are for.
+[[nodiscard]] absl::Status CheckServerCurve(const ZeroMq& options);
+[[nodiscard]] absl::Status CheckClientCurve(const ZeroMq& options);
 // libzmq's last error as a status: `what` was tried.
 [[nodiscard]] absl::Status LastError(std::string_view what);
 

@@ -66,9 +66,13 @@ struct InFlight {
 struct Frame::Large {
   std::size_t size = 0;
   std::shared_ptr<InFlight> counted;
+  // libzmq's queues order what two threads do with it; this says so to tools that cannot look into
+  // them.
+  std::atomic<bool> handed_over{false};
 
   static void Free(void* /*data*/, void* hint) noexcept {
     auto* const large = static_cast<Large*>(hint);
+    static_cast<void>(large->handed_over.load(std::memory_order_acquire));
     if (large->counted != nullptr) {
       large->counted->bytes.fetch_sub(large->size, std::memory_order_release);
     }
@@ -126,8 +130,9 @@ absl::StatusOr<std::shared_ptr<LoopSocket>> LoopSocket::Make(std::shared_ptr<Zmq
   if (absl::Status status = made->socket_->status(); !status.ok()) return status;
   made->fd_ = made->socket_->fd();
   if (made->callbacks_.event) {
-    const std::string address =
-        absl::StrCat("inproc://monitor-", absl::Hex(reinterpret_cast<std::uintptr_t>(made.get())));
+    // Not of the object's address: libzmq gives a name back some time after the socket has gone.
+    static std::atomic<std::uint64_t> monitors{0};
+    const std::string address = absl::StrCat("inproc://monitor-", monitors.fetch_add(1));
     constexpr int kEvents = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
                             ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                             ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
@@ -254,8 +259,12 @@ void LoopSocket::PollLater() {
   loop_.Post(&poll_work_);
 }
 
-void LoopSocket::Poll() {
+void LoopSocket::OnPollWork() {
   poll_posted_ = false;
+  Poll();
+}
+
+void LoopSocket::Poll() {
   if (polling_ || !started_) return;
   const std::shared_ptr<LoopSocket> keep = shared_from_this();
   polling_ = true;
@@ -447,6 +456,16 @@ void LoopSocket::SendWaiting() {
   }
 }
 
+std::vector<Frames> LoopSocket::TakeWaiting() {
+  std::vector<Frames> taken;
+  for (auto& [key, queue] : waiting_) {
+    pending_.fetch_sub(queue.bytes, std::memory_order_acq_rel);
+    for (Frames& frames : queue.messages) taken.push_back(std::move(frames));
+  }
+  waiting_.clear();
+  return taken;
+}
+
 LoopSocket::Sent LoopSocket::TrySend(Frames& frames) {
   if (socket_ == nullptr) return Sent::kBroken;
   std::size_t large = 0;
@@ -471,6 +490,9 @@ LoopSocket::Sent LoopSocket::TrySend(Frames& frames) {
   const std::size_t last = frames.size() - 1;
   for (std::size_t i = 0; i <= last; ++i) {
     const int flags = ZMQ_DONTWAIT | (i == last ? 0 : ZMQ_SNDMORE);
+    if (frames[i].large_ != nullptr) {
+      frames[i].large_->handed_over.store(true, std::memory_order_release);
+    }
     while (zmq_msg_send(frames[i].get(), socket_->get(), flags) < 0) {
       const int error = zmq_errno();
       if (error == EINTR) continue;

@@ -157,6 +157,8 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   [[nodiscard]] std::uint64_t dropped() const noexcept {
     return dropped_.load(std::memory_order_relaxed);
   }
+  // What waits on our side, in order for each address; it waits no more. On the loop.
+  [[nodiscard]] std::vector<Frames> TakeWaiting();
   // Reads what is there, now. On the loop.
   void Poll();
   // Ends it: callbacks come no more, what waits on our side is dropped, what libzmq has leaves
@@ -220,6 +222,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   void OnArrived();
   void TakeArrived();
   void PollLater();
+  void OnPollWork();
   void ReadMonitor();
   [[nodiscard]] bool Receive(Frames* frames);
   [[nodiscard]] Sent TrySend(Frames& frames);
@@ -250,7 +253,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   Wait<false> wait_{this};
   Wait<true> monitor_wait_{this};
   Timer retry_{this};
-  Work<&LoopSocket::Poll> poll_work_{this};
+  Work<&LoopSocket::OnPollWork> poll_work_{this};
   Work<&LoopSocket::OnArrived> arrived_work_{this};
 
   std::mutex mutex_;

@@ -41,6 +41,9 @@ class MessageClientLink : public MessageLink {
   [[nodiscard]] virtual std::string CancelAddressOf(const MethodDescriptor& method) const = 0;
   // Why nothing can be sent now (UNAVAILABLE), or OK.
   [[nodiscard]] virtual absl::Status Ready() const = 0;
+  // Whether there may be another server behind this link for a call that reached nobody: it is
+  // tried again, three times at most, although its caller does not wait for servers.
+  [[nodiscard]] virtual bool HasOthers() const { return false; }
 };
 
 // Thread-safe. Streams that it opened may outlive it; they keep the link.
@@ -81,8 +84,9 @@ class MessageClient final {
   void OnFrame(std::uint64_t id, InboundMessage message);
   // The carrier says that what was sent for `id` reached nobody. Any thread.
   void OnUnreachable(std::uint64_t id);
-  // The call of `id` fails: the carrier could not store its request, say. Any thread.
-  void FailCall(std::uint64_t id, const absl::Status& status);
+  // The call of `id` fails: the carrier could not store its request, say, or its server is gone.
+  // `unreached`: nobody has seen it, and it may be tried again. Any thread.
+  void FailCall(std::uint64_t id, const absl::Status& status, bool unreached = false);
   // All calls in flight fail: the connection is gone. Any thread.
   void FailAll(const absl::Status& status);
   // Those whose requests go to `address`: the carrier refuses them, and cannot say which. Any
@@ -98,7 +102,7 @@ class MessageClient final {
    public:
     void OnFrame(std::uint64_t id, InboundMessage message) const;
     void OnUnreachable(std::uint64_t id) const;
-    void FailCall(std::uint64_t id, const absl::Status& status) const;
+    void FailCall(std::uint64_t id, const absl::Status& status, bool unreached = false) const;
     void FailAll(const absl::Status& status) const;
     void FailAt(std::string_view address, const absl::Status& status) const;
 

@@ -132,6 +132,8 @@ inline constexpr std::string_view kDetailsHeader = "grpc-status-details-bin";
 inline constexpr std::string_view kTrailerPrefix = "trailer-";
 // In a cancellation that is sent to all who serve a method: the reply address of the call meant.
 inline constexpr std::string_view kCallHeader = "rookery-call";
+// In a refusal: nobody has looked at the request, which may be sent to another server.
+inline constexpr std::string_view kUnreadHeader = "rookery-unread";
 
 // What a message is, beside a plain request or reply (which need no such header):
 // "1 data seq=4 credit=65536".
