@@ -32,6 +32,9 @@
 #ifdef SHOP_WITH_NATS
 #include "rookery/transports/nats.h"
 #endif
+#ifdef SHOP_WITH_KAFKA
+#include "kafka.h"
+#endif
 
 extern char** environ;
 
@@ -206,11 +209,14 @@ struct ShopModule {
   }
 };
 
-std::shared_ptr<rookery::Channel> ChannelTo(const std::string& address, bool nats) {
+std::shared_ptr<rookery::Channel> ChannelTo(const std::string& address,
+                                            [[maybe_unused]] const std::string& nats_url,
+                                            [[maybe_unused]] const std::string& kafka_brokers) {
 #ifdef SHOP_WITH_NATS
-  if (nats) return MakeChannel(rookery::Nats{.url = address});
-#else
-  static_cast<void>(nats);
+  if (!nats_url.empty()) return MakeChannel(rookery::Nats{.url = nats_url});
+#endif
+#ifdef SHOP_WITH_KAFKA
+  if (!kafka_brokers.empty()) return MakeChannel(KafkaOf(kafka_brokers));
 #endif
   return MakeChannel(rookery::Grpc{.address = address});
 }
@@ -218,16 +224,18 @@ std::shared_ptr<rookery::Channel> ChannelTo(const std::string& address, bool nat
 }  // namespace
 
 int DemoInProcesses(const std::string& program, const std::string& data_file,
-                    const std::string& nats_url) {
+                    const std::string& nats_url, const std::string& kafka_brokers) {
   const auto data = Read(data_file);
   if (!data) return 1;
   const ScratchFolder folder;
-  const bool nats = !nats_url.empty();
   std::printf("\nThe shop as three processes over %s\n\nThe services start\n",
-              nats ? "NATS" : "gRPC");
+              !nats_url.empty()        ? "NATS"
+              : !kafka_brokers.empty() ? "Kafka"
+                                       : "gRPC");
   const auto command = [&](std::vector<std::string> words) {
     words.insert(words.begin(), program);
-    if (nats) words.push_back("--nats=" + nats_url);
+    if (!nats_url.empty()) words.push_back("--nats=" + nats_url);
+    if (!kafka_brokers.empty()) words.push_back("--kafka=" + kafka_brokers);
     return words;
   };
   Process inventory("inventory", command({"inventory"}), folder.File("inventory.log"));
@@ -241,7 +249,7 @@ int DemoInProcesses(const std::string& program, const std::string& data_file,
   ok = Started(orders, folder);
   if (!ok) return Verdict(false);
   {
-    v1::OrdersClient client(ChannelTo(orders.address(), nats));
+    v1::OrdersClient client(ChannelTo(orders.address(), nats_url, kafka_brokers));
     const Logs logs{[&folder](const std::string& service, const std::vector<std::string>& words) {
       return AwaitLines(folder.File(service + ".log"), words);
     }};

@@ -8,9 +8,9 @@
 namespace shop {
 
 // Starts `program` three times, as Inventory, Payments and Orders, and talks to Orders: over NATS
-// at that URL, or if it is empty over gRPC.
+// at that URL, over Kafka at those brokers, or if both are empty over gRPC.
 int DemoInProcesses(const std::string& program, const std::string& data_file,
-                    const std::string& nats_url);
+                    const std::string& nats_url, const std::string& kafka_brokers);
 
 // The same modules in this process, no network.
 int DemoInProcess(const std::string& data_file);

@@ -6,8 +6,9 @@
 //   shop demo ORDERS.csv [--inproc]                     starts all three and tells what happens;
 //                                                       with --inproc in this one process
 //
-// With --nats=URL beside these, everything goes over NATS, and an address is that URL. The services
-// are the same; what changes is what Listen and Client are given.
+// With --nats=URL beside these, everything goes over NATS, and an address is that URL; with
+// --kafka=BROKERS over Kafka. The services are the same; what changes is what Listen and Client are
+// given.
 #include <cstdio>
 #include <map>
 #include <string>
@@ -22,6 +23,9 @@
 #include "rookery/transports/grpc.h"
 #ifdef SHOP_WITH_NATS
 #include "rookery/transports/nats.h"
+#endif
+#ifdef SHOP_WITH_KAFKA
+#include "kafka.h"
 #endif
 
 namespace {
@@ -41,6 +45,13 @@ DynamicModule Clients(Flags& flags) {
                                             rookery::Client<shop::v1::PaymentsClient>(nats));
   }
 #endif
+#ifdef SHOP_WITH_KAFKA
+  if (flags.contains("kafka")) {
+    const rookery::Kafka kafka = shop::KafkaOf(flags["kafka"]);
+    return rookery::ClientsModule::Register(rookery::Client<shop::v1::InventoryClient>(kafka),
+                                            rookery::Client<shop::v1::PaymentsClient>(kafka));
+  }
+#endif
   const std::string inventory = flags["inventory"];
   const std::string payments = flags["payments"];
   return rookery::ClientsModule::Register(
@@ -49,16 +60,25 @@ DynamicModule Clients(Flags& flags) {
 }
 
 // Serves until SIGTERM.
-int Serve(Application app, Flags& flags) {
-  if (!flags.contains("nats")) {
-    app.Listen(Grpc{.address = "127.0.0.1:0"});
-  } else {
+int Serve(Application app, Flags& flags, [[maybe_unused]] const std::string& role) {
+  if (flags.contains("nats")) {
 #ifdef SHOP_WITH_NATS
     app.Listen(rookery::Nats{.url = flags["nats"]});
 #else
     std::fprintf(stderr, "shop: built without NATS (libnats-dev)\n");
     return 2;
 #endif
+  } else if (flags.contains("kafka")) {
+#ifdef SHOP_WITH_KAFKA
+    rookery::Kafka kafka = shop::KafkaOf(flags["kafka"]);
+    kafka.group = role;
+    app.Listen(kafka);
+#else
+    std::fprintf(stderr, "shop: built without Kafka (librdkafka-dev)\n");
+    return 2;
+#endif
+  } else {
+    app.Listen(Grpc{.address = "127.0.0.1:0"});
   }
   app.Start();
   std::printf("READY %s\n", app.Endpoints().front().c_str());
@@ -71,7 +91,7 @@ int Usage() {
                "usage: shop inventory | shop payments |\n"
                "       shop orders --inventory=HOST:PORT --payments=HOST:PORT |\n"
                "       shop demo ORDERS.csv [--inproc]\n"
-               "each, but with --inproc, also with --nats=URL\n");
+               "each, but with --inproc, also with --nats=URL or --kafka=BROKERS\n");
   return 2;
 }
 
@@ -94,20 +114,23 @@ int main(int argc, char** argv) {
   if (words.empty()) return Usage();
   const std::string& role = words[0];
   if (role == "inventory") {
-    return Serve(Application::Create<shop::InventoryModule>(shop::OptionsFor("inventory")), flags);
+    return Serve(Application::Create<shop::InventoryModule>(shop::OptionsFor("inventory")), flags,
+                 role);
   }
   if (role == "payments") {
-    return Serve(Application::Create<shop::PaymentsModule>(shop::OptionsFor("payments")), flags);
+    return Serve(Application::Create<shop::PaymentsModule>(shop::OptionsFor("payments")), flags,
+                 role);
   }
-  if (role == "orders" &&
-      (flags.contains("nats") || (flags.contains("inventory") && flags.contains("payments")))) {
+  if (role == "orders" && (flags.contains("nats") || flags.contains("kafka") ||
+                           (flags.contains("inventory") && flags.contains("payments")))) {
     return Serve(
         Application::Create(shop::OrdersModule::With(Clients(flags)), shop::OptionsFor("orders")),
-        flags);
+        flags, role);
   }
   if (role == "demo" && words.size() == 2) {
-    return flags.contains("inproc") ? shop::DemoInProcess(words[1])
-                                    : shop::DemoInProcesses(argv[0], words[1], flags["nats"]);
+    return flags.contains("inproc")
+               ? shop::DemoInProcess(words[1])
+               : shop::DemoInProcesses(argv[0], words[1], flags["nats"], flags["kafka"]);
   }
   return Usage();
 }

@@ -750,7 +750,8 @@ absl::Status CreateTopic(rd_kafka_t* client, const Kafka& options, const std::st
 
 absl::StatusOr<std::map<std::string, int>> EnsureTopics(
     rd_kafka_t* client, const Kafka& options, const std::vector<std::string>& topics, bool create,
-    int partitions, const std::map<std::string, std::string>& config, Deadline give_up) {
+    int partitions, const std::map<std::string, std::string>& config, Deadline give_up,
+    bool* made_here) {
   std::map<std::string, int> counts;
   std::vector<std::string> missing;
   for (const std::string& topic : topics) {
@@ -775,6 +776,7 @@ absl::StatusOr<std::map<std::string, int>> EnsureTopics(
         made = why.ok() || absl::IsFailedPrecondition(why);
         if (made && why.ok()) {
           Log().Info("a topic was made", {{"topic", topic}});
+          if (made_here != nullptr) *made_here = true;
           why = absl::UnavailableError("it was made, and is not there yet");
         }
       }
@@ -843,9 +845,9 @@ absl::Status Inbox::Open(const std::shared_ptr<Handle>& producer,
   auto handle = OpenHandle(*std::move(conf), RD_KAFKA_CONSUMER);
   if (!handle.ok()) return handle.status();
   // What nobody has read within minutes nobody waits for any more.
-  auto counts = EnsureTopics(producer->get(), options_, {topic_},
-                             own_topic_ || options_.topics == KafkaTopics::kCreate, 1,
-                             {{"retention.ms", "600000"}, {"cleanup.policy", "delete"}}, give_up);
+  auto counts = EnsureTopics(
+      producer->get(), options_, {topic_}, own_topic_ || options_.topics == KafkaTopics::kCreate, 1,
+      {{"retention.ms", "600000"}, {"cleanup.policy", "delete"}}, give_up, &made_);
   if (counts.ok() && !others.empty()) {
     auto more =
         EnsureTopics(producer->get(), options_, others, options_.topics == KafkaTopics::kCreate, 1,
@@ -924,7 +926,7 @@ void Inbox::Close() noexcept {
     RunOn(loop_, stop);
   }
   queue_.reset();
-  if (own_topic_ && producer_ != nullptr) {
+  if (own_topic_ && made_ && producer_ != nullptr) {
     DeleteTopic(producer_->get(), topic_, kDeleteTopic);
   }
   producer_.reset();

@@ -255,7 +255,8 @@ class Producer final : public std::enable_shared_from_this<Producer> {
 // `create`. Blocks until `give_up`.
 [[nodiscard]] absl::StatusOr<std::map<std::string, int>> EnsureTopics(
     rd_kafka_t* client, const Kafka& options, const std::vector<std::string>& topics, bool create,
-    int partitions, const std::map<std::string, std::string>& config, Deadline give_up);
+    int partitions, const std::map<std::string, std::string>& config, Deadline give_up,
+    bool* made_here = nullptr);
 void DeleteTopic(rd_kafka_t* client, const std::string& topic,
                  std::chrono::milliseconds timeout) noexcept;
 
@@ -294,6 +295,7 @@ class Inbox final : public std::enable_shared_from_this<Inbox> {
   QueuePtr queue_;
   std::unique_ptr<QueueWatch> watch_;
   std::atomic<bool> open_{false};
+  bool made_ = false;  // our own topic, by our own request
 };
 
 }  // namespace rookery::kafka_adapter

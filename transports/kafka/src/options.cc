@@ -134,13 +134,17 @@ absl::StatusOr<std::string> PasswordOf(const Kafka& options) {
 }
 
 void OnLog(const rd_kafka_t* /*client*/, int level, const char* facility, const char* text) {
-  constexpr int kError = 3;
   constexpr int kWarning = 4;
   constexpr int kInfo = 6;
+  // One set of settings serves consumers and producers, and what librdkafka says of old brokers
+  // nobody can mend.
+  const std::string_view what = facility;
+  if (what == "CONFWARN" || what == "AUTOCREATE") {
+    Log().Debug(text, {{"librdkafka", facility}});
+    return;
+  }
   // The text names the client.
-  if (level <= kError) {
-    Log().Warn(text, {{"librdkafka", facility}});
-  } else if (level <= kWarning) {
+  if (level <= kWarning) {
     Log().Warn(text, {{"librdkafka", facility}});
   } else if (level < kInfo) {
     Log().Info(text, {{"librdkafka", facility}});
