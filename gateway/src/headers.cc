@@ -89,19 +89,6 @@ struct Weighted {
 
 }  // namespace
 
-bool SameHeader(std::string_view one, std::string_view other) noexcept {
-  return one.size() == other.size() &&
-         std::equal(one.begin(), one.end(), other.begin(),
-                    [](char a, char b) { return LowerChar(a) == LowerChar(b); });
-}
-
-std::optional<std::string_view> HttpRequest::Find(std::string_view name) const noexcept {
-  for (const HttpField& field : headers) {
-    if (SameHeader(field.name, name)) return field.value;
-  }
-  return std::nullopt;
-}
-
 std::string Lower(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) c = LowerChar(c);
