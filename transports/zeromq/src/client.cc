@@ -388,8 +388,10 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
       message.reply_to = absl::StrCat("#", from, Abs(header.reply_to));
       inbound.reply_to = message.reply_to;
     }
-    if (!inbound.fields.empty() && inbound.Find(kUnreadHeader)) [[unlikely]] {
-      OnLeaving(from);
+    if (const auto unread = inbound.fields.empty() ? std::nullopt : inbound.Find(kUnreadHeader))
+        [[unlikely]] {
+      // A broker stays where it is when a worker is missing.
+      if (*unread != kUnreadHere) OnLeaving(from);
       inbox_.FailCall(*id, ReadStatus(inbound), /*unreached=*/true);
       return;
     }

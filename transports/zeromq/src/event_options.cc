@@ -36,6 +36,16 @@ absl::Status Attach(EventSocket& socket, const std::vector<std::string>& address
   return absl::OkStatus();
 }
 
+absl::Status SetCurve(Socket& socket, const ZeroMqEvents& options, bool binds) {
+  if (!options.zeromq.curve) return absl::OkStatus();
+  const ZeroMq all = SocketOptions(options);
+  absl::Status checked = binds ? CheckServerCurve(all) : CheckClientCurve(all);
+  if (!checked.ok()) return checked;
+  if (!binds) return SetConnectorCurve(socket, *all.curve);
+  SetListenerCurve(socket, *all.curve);
+  return socket.status();
+}
+
 std::string NameOf(const ZeroMqEvents& options) {
   return options.address.empty() ? absl::StrCat("events:", options.domain) : options.address;
 }

@@ -18,6 +18,7 @@ namespace rookery::zeromq_adapter {
 // Binds or connects to each of `addresses`. INVALID_ARGUMENT or UNAVAILABLE with the address.
 [[nodiscard]] absl::Status Attach(EventSocket& socket, const std::vector<std::string>& addresses,
                                   bool bind);
+[[nodiscard]] absl::Status SetCurve(Socket& socket, const ZeroMqEvents& options, bool binds);
 // For people: "tcp://127.0.0.1:5556", or "the events of rookery on this machine".
 [[nodiscard]] std::string NameOf(const ZeroMqEvents& options);
 

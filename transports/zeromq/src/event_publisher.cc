@@ -32,6 +32,7 @@
 #include "rpc/random.h"
 #include "runtime/abseil_strings.h"
 #include "sockets.h"
+#include "zap.h"
 
 namespace rookery {
 namespace zeromq_adapter {
@@ -124,6 +125,11 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
     absl::StatusOr<std::shared_ptr<ZmqContext>> context = ZmqContext::Make();
     if (!context.ok()) return context.status();
     context_ = *std::move(context);
+    if (options_.zeromq.curve && Binds(options_, /*publisher=*/true)) {
+      auto zap = ZapHandler::Start(context_, loop_, SocketOptions(options_));
+      if (!zap.ok()) return zap.status();
+      zap_ = *std::move(zap);
+    }
     absl::Status status;
     RunOnLoop([&] { status = OpenHere(); });
     if (!status.ok()) return status;
@@ -190,7 +196,11 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
     }
     if (Loop::Current() == &loop_) {
       FinishClose();
-      std::thread([context = std::move(context_), loops = loops_] {}).detach();
+      std::thread([zap = std::move(zap_), context = std::move(context_), loops = loops_]() mutable {
+        if (zap != nullptr) zap->Stop();
+        zap.reset();
+        context.reset();
+      }).detach();
       return;
     }
     const auto done = std::make_shared<std::promise<void>>();
@@ -204,6 +214,8 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       }
     });
     done->get_future().wait();
+    if (zap_ != nullptr) zap_->Stop();
+    zap_.reset();
     context_.reset();
   }
 
@@ -248,6 +260,7 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       addresses = {presence_->endpoint()};
     }
     const bool binds = Binds(options_, /*publisher=*/true);
+    if (absl::Status curve = SetCurve(raw, options_, binds); !curve.ok()) return Fail(curve);
     absl::Status attached = Attach(*socket_, addresses, binds);
     if (attached.ok() && presence_ != nullptr) attached = presence_->Show();
     if (!attached.ok()) return Fail(attached);
@@ -290,9 +303,9 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       Item& item = waiting_.front();
       // The number is the event's only if it is taken: what waits has none yet.
       const std::uint64_t sequence = item.subject->second + 1;
-      PutSequence(static_cast<char*>(zmq_msg_data(&item.first)) + item.subject->first.size() +
-                      kSequenceAt,
-                  sequence);
+      PutSequence(
+          static_cast<char*>(zmq_msg_data(&item.first)) + item.subject->first.size() + kSequenceAt,
+          sequence);
       zmq_msg_move(&frames_.raw(0), &item.first);
       zmq_msg_move(&frames_.raw(1), &item.body);
       frames_.set_count(EventFrames::kMost);
@@ -408,6 +421,7 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
   const std::shared_ptr<LoopPool> loops_;
   Loop& loop_;
   std::shared_ptr<ZmqContext> context_;
+  std::shared_ptr<ZapHandler> zap_;
   const bool work_;
   const std::uint64_t id_;
   std::string folder_;

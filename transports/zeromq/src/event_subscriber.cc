@@ -35,6 +35,7 @@
 #include "rpc/random.h"
 #include "runtime/abseil_strings.h"
 #include "sockets.h"
+#include "zap.h"
 
 namespace rookery {
 namespace zeromq_adapter {
@@ -104,6 +105,14 @@ class Subscriber final : public MessageLink {
   // ---- not on the loop
 
   absl::Status Open() {
+    absl::StatusOr<std::shared_ptr<ZmqContext>> context = ZmqContext::Make();
+    if (!context.ok()) return context.status();
+    context_ = *std::move(context);
+    if (options_.zeromq.curve && Binds(options_, /*publisher=*/false)) {
+      auto zap = ZapHandler::Start(context_, loop_, SocketOptions(options_));
+      if (!zap.ok()) return zap.status();
+      zap_ = *std::move(zap);
+    }
     absl::Status status;
     OnLoop([&] { status = OpenHere(); });
     return status;
@@ -143,6 +152,8 @@ class Subscriber final : public MessageLink {
   }
   void Close() noexcept {
     OnLoop([&] { CloseHere(); });
+    if (zap_ != nullptr) zap_->Stop();
+    zap_.reset();
     context_.reset();
   }
   void AddStats(StatsSnapshot* stats) const {
@@ -195,12 +206,6 @@ class Subscriber final : public MessageLink {
     engine_ = std::make_unique<MessageServer>(loop_, handlers_, *this, std::move(engine));
     engine_->set_on_idle(on_change_);
 
-    absl::StatusOr<std::shared_ptr<ZmqContext>> context = ZmqContext::Make();
-    if (!context.ok()) {
-      CloseHere();
-      return context.status();
-    }
-    context_ = *std::move(context);
     socket_ = std::make_unique<EventSocket>(context_->get(), work_ ? ZMQ_PULL : ZMQ_SUB, loop_);
     Socket& raw = socket_->raw();
     raw.Configure(SocketOptions(options_));
@@ -214,6 +219,7 @@ class Subscriber final : public MessageLink {
     }
     absl::Status status = raw.status();
     const bool binds = Binds(options_, /*publisher=*/false);
+    if (status.ok()) status = SetCurve(raw, options_, binds);
     if (status.ok() && options_.address.empty()) {
       status = Meet();
       endpoint_ = NameOf(options_);
@@ -443,6 +449,7 @@ class Subscriber final : public MessageLink {
 
   // The loop's.
   std::shared_ptr<ZmqContext> context_;
+  std::shared_ptr<ZapHandler> zap_;
   std::unique_ptr<EventSocket> socket_;
   std::unique_ptr<MessageServer> engine_;
   EventLedger ledger_;

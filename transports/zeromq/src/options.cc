@@ -193,6 +193,32 @@ std::string Socket::last_endpoint() const {
   return std::string(text, size - 1);
 }
 
+void SetListenerCurve(Socket& socket, const ZeroMqCurve& curve) {
+  socket.Set(ZMQ_CURVE_SERVER, 1);
+  socket.Set(ZMQ_CURVE_SECRETKEY, curve.secret_key);
+  socket.Set(ZMQ_ZAP_DOMAIN, kZapDomain);
+}
+
+absl::Status SetConnectorCurve(Socket& socket, const ZeroMqCurve& curve) {
+  ZeroMqKeys keys;
+  if (curve.secret_key.empty()) {
+    absl::StatusOr<ZeroMqKeys> made = NewZeroMqKeys();
+    if (!made.ok()) return made.status();
+    keys = *std::move(made);
+  } else {
+    char public_key[41];
+    keys.secret_key = curve.secret_key;
+    if (zmq_curve_public(public_key, keys.secret_key.c_str()) != 0) {
+      return LastError("cannot make the public key of curve.secret_key");
+    }
+    keys.public_key = public_key;
+  }
+  socket.Set(ZMQ_CURVE_SERVERKEY, curve.server_key);
+  socket.Set(ZMQ_CURVE_PUBLICKEY, keys.public_key);
+  socket.Set(ZMQ_CURVE_SECRETKEY, keys.secret_key);
+  return socket.status();
+}
+
 absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
                           std::string_view reply_to, std::string* out) {
   constexpr std::size_t kShort = 0xffff;

@@ -2,6 +2,7 @@
 #ifndef ROOKERY_TRANSPORTS_ZEROMQ_SRC_OPTIONS_H_
 #define ROOKERY_TRANSPORTS_ZEROMQ_SRC_OPTIONS_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,6 +17,8 @@
 
 namespace rookery::zeromq_adapter {
 
+inline constexpr std::string_view kZapDomain = "rookery";
+
 // The version of the header frame.
 inline constexpr char kHeaderVersion = 1;
 // Addresses that are no method's: where cancellations go, ...
@@ -25,6 +28,14 @@ inline constexpr std::string_view kHelloAddress = "!hello";
 inline constexpr std::string_view kGoAwayAddress = "!goaway";
 // ... and the answer to a header of a version that is not ours.
 inline constexpr std::string_view kVersionAddress = "!version";
+
+// What a server says to a broker: which services and patterns it serves, in lines, again and again;
+// and that it takes no more calls.
+inline constexpr std::string_view kRegisterAddress = "!register";
+inline constexpr std::string_view kLeaveAddress = "!leave";
+// The value of kUnreadHeader in a broker's refusals: it goes on taking calls.
+inline constexpr std::string_view kUnreadHere = "here";
+inline constexpr std::chrono::milliseconds kRegisterInterval{400};
 
 [[nodiscard]] std::vector<std::string> Addresses(const std::string& address);
 [[nodiscard]] std::string AddressOf(const MethodDescriptor& method);
@@ -58,6 +69,11 @@ class Socket final {
   void* const socket_;
   absl::Status status_;
 };
+
+// Sets what CURVE needs at the side that listens, and at the one that connects. (The latter's keys
+// are new ones if the options have none.) A context whose sockets listen has a ZapHandler.
+void SetListenerCurve(Socket& socket, const ZeroMqCurve& curve);
+[[nodiscard]] absl::Status SetConnectorCurve(Socket& socket, const ZeroMqCurve& curve);
 
 // The header frame: to, reply_to and fields of a message.
 [[nodiscard]] absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,

@@ -119,14 +119,12 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     on.event = [worker = weak_from_this()](const SocketEvent& event) {
       if (const auto self = worker.lock()) self->OnEvent(event);
     };
-    auto socket = LoopSocket::Make(context, loop_, ZMQ_ROUTER, options_, std::move(on));
+    auto socket = LoopSocket::Make(context, loop_, options_.via_broker ? ZMQ_DEALER : ZMQ_ROUTER,
+                                   options_, std::move(on));
     if (!socket.ok()) return socket.status();
     socket_ = *std::move(socket);
-    if (options_.curve) {
-      socket_->raw().Set(ZMQ_CURVE_SERVER, 1);
-      socket_->raw().Set(ZMQ_CURVE_SECRETKEY, options_.curve->secret_key);
-      socket_->raw().Set(ZMQ_ZAP_DOMAIN, kZapDomain);
-    }
+    if (options_.via_broker) return ConnectToBroker(address);
+    if (options_.curve) SetListenerCurve(socket_->raw(), *options_.curve);
     absl::StatusOr<std::string> bound = socket_->Bind(address);
     if (!bound.ok()) return bound.status();
     endpoint_ = *std::move(bound);
@@ -151,6 +149,11 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   void StopIntake() noexcept {
     loop_.Post([self = shared_from_this()] {
       if (self->engine_ == nullptr || std::exchange(self->intake_stopped_, true)) return;
+      if (self->options_.via_broker) {
+        self->loop_.Disarm(&self->register_timer_);
+        self->SayToBroker(kLeaveAddress, "");
+        return;
+      }
       // It goes on listening: libzmq knows no way to stop that which would not end the connections
       // that are there. Who comes now is sent away.
       for (const std::string& caller : self->callers_) {
@@ -173,6 +176,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   void Close() noexcept {
     const auto done = std::make_shared<std::promise<void>>();
     loop_.Post([&, done] {
+      loop_.Disarm(&register_timer_);
       engine_.reset();
       if (socket_ != nullptr) socket_->Close();
       done->set_value();
@@ -205,6 +209,51 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   std::string AddressOf(std::uint64_t id) const override { return FormatId(id); }
 
  private:
+  // Behind a broker a message has the same frames as one that came to a ROUTER: its caller's id
+  // comes first, and that is empty where the broker itself is meant.
+  struct RegisterTimer final : LoopTimer {
+    explicit RegisterTimer(Worker* owner) noexcept
+        : LoopTimer([](LoopTimer* self) noexcept {
+            static_cast<RegisterTimer*>(self)->worker->Register();
+          }),
+          worker(owner) {}
+    Worker* const worker;
+  };
+
+  absl::Status ConnectToBroker(const std::string& address) {
+    if (options_.curve) {
+      absl::Status set = SetConnectorCurve(socket_->raw(), *options_.curve);
+      if (!set.ok()) return set;
+    }
+    if (absl::Status status = socket_->Connect(address); !status.ok()) return status;
+    endpoint_ = address;
+    absl::flat_hash_set<std::string> names;
+    for (const Handler* const handler : registry_->all()) {
+      const MethodDescriptor& method = handler->descriptor();
+      const std::string name = zeromq_adapter::AddressOf(method);
+      names.insert(name.starts_with('/') ? name.substr(0, name.rfind('/') + 1) : name);
+    }
+    names_ = absl::StrJoin(names, "\n");
+    socket_->Start();
+    loop_.Post([self = shared_from_this()] { self->Register(); });
+    return absl::OkStatus();
+  }
+  void Register() {
+    if (engine_ == nullptr || intake_stopped_) return;
+    loop_.Arm(&register_timer_, loop_.Now() + kRegisterInterval);
+    // What waits for a broker that is not there says the same already.
+    if (socket_->pending_bytes() == 0) SayToBroker(kRegisterAddress, names_);
+  }
+  void SayToBroker(std::string_view to, std::string_view body) {
+    OutboundMessage message;
+    if (!EncodeHeader(message, to, "", &scratch_).ok()) return;
+    Frames frames;
+    frames.emplace_back(std::string_view());
+    frames.emplace_back(scratch_);
+    frames.emplace_back(body);
+    socket_->Send(std::move(frames)).IgnoreError();
+  }
+
   absl::Status SendTo(std::string_view caller, std::string_view to, std::string_view reply_to,
                       const OutboundMessage& message) {
     if (socket_ == nullptr || caller.empty()) return absl::UnavailableError("nobody to send to");
@@ -356,6 +405,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   absl::flat_hash_set<std::string> callers_;
   std::string scratch_;
   bool intake_stopped_ = false;
+  std::string names_;  // what a broker is told
+  RegisterTimer register_timer_{this};
 };
 
 class ZeroMqServer final : public ServerTransport {
@@ -367,7 +418,9 @@ class ZeroMqServer final : public ServerTransport {
 
   absl::Status Start(TransportHost& host) override {
     if (absl::Status checked = CheckZeroMqOptions(options_); !checked.ok()) return checked;
-    if (absl::Status checked = CheckServerCurve(options_); !checked.ok()) return checked;
+    absl::Status curve =
+        options_.via_broker ? CheckClientCurve(options_) : CheckServerCurve(options_);
+    if (!curve.ok()) return curve;
     if (context_ != nullptr) {
       return absl::FailedPreconditionError("this listener was started before");
     }
@@ -380,7 +433,7 @@ class ZeroMqServer final : public ServerTransport {
     context_ = *std::move(context);
     LoopPool& loops = host.loops();
     absl::Status status;
-    if (options_.curve) {
+    if (options_.curve && !options_.via_broker) {
       auto zap = ZapHandler::Start(context_, loops[0], options_);
       status = zap.status();
       if (zap.ok()) zap_ = *std::move(zap);

@@ -21,8 +21,6 @@
 
 namespace rookery::zeromq_adapter {
 
-inline constexpr std::string_view kZapDomain = "rookery";
-
 class ZapHandler final : public std::enable_shared_from_this<ZapHandler> {
  public:
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<ZapHandler>> Start(

@@ -62,6 +62,10 @@ struct ZeroMq {
   // ... it is asked for by this name: the network is trusted.
   bool allow_plain_text = false;
 
+  // Server: rookery-zmq-brokers are at `address` (where they take workers): it connects to each,
+  // and serves what they hand on. Clients need not know: to them a broker is a server.
+  bool via_broker = false;
+
   // Messages, in bytes. Larger: RESOURCE_EXHAUSTED for that call alone; a peer that sends frames
   // beyond it by more than max_metadata_bytes and 64 KiB is disconnected by libzmq, unread.
   std::size_t max_receive_bytes = std::size_t{4} << 20;
