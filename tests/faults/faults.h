@@ -72,6 +72,8 @@ struct Role {
 [[nodiscard]] std::vector<Role> NatsRoles();
 [[nodiscard]] std::vector<FaultTest> JetStreamTests();
 [[nodiscard]] std::vector<Role> JetStreamRoles();
+[[nodiscard]] std::vector<FaultTest> ZeroMqTests();
+[[nodiscard]] std::vector<Role> ZeroMqRoles();
 
 }  // namespace rookery::faults
 

@@ -26,12 +26,18 @@ namespace {
 std::vector<FaultTest> AllTests() {
   std::vector<FaultTest> all = JetStreamTests();
   for (FaultTest& test : NatsTests()) all.push_back(std::move(test));
+#ifdef ROOKERY_FAULTS_ZEROMQ
+  for (FaultTest& test : ZeroMqTests()) all.push_back(std::move(test));
+#endif
   return all;
 }
 
 std::vector<Role> AllRoles() {
   std::vector<Role> all = NatsRoles();
   for (Role& role : JetStreamRoles()) all.push_back(std::move(role));
+#ifdef ROOKERY_FAULTS_ZEROMQ
+  for (Role& role : ZeroMqRoles()) all.push_back(std::move(role));
+#endif
   return all;
 }
 

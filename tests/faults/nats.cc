@@ -24,13 +24,11 @@
 #include "echo.rookery.h"
 #include "faults.h"
 #include "process.h"
-#include "rookery/app/application.h"
-#include "rookery/module/dynamic_module.h"
-#include "rookery/pipeline/controller_builder.h"
 #include "rookery/rpc/channel.h"
 #include "rookery/runtime/sleep.h"
 #include "rookery/runtime/sync_wait.h"
 #include "rookery/transports/nats.h"
+#include "serving.h"
 #include "support/fault_journal.h"
 #include "support/nats_broker.h"
 #include "support/tcp_fault_proxy.h"
@@ -42,7 +40,6 @@ using rookery::testing::Classify;
 using rookery::testing::EchoClient;
 using rookery::testing::EchoReply;
 using rookery::testing::EchoRequest;
-using rookery::testing::EchoService;
 using rookery::testing::FaultJournal;
 using rookery::testing::JournalEntry;
 using rookery::testing::MonotonicNs;
@@ -54,150 +51,21 @@ using rookery::testing::Verdict;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-using Arguments = std::vector<std::string>;
-
 // What one message of a stream costs beyond its body: see docs/wire.md.
 constexpr std::size_t kFrameCost = 256;
 constexpr std::size_t kWindow = std::size_t{1} << 20;
 
 // ---- roles --------------------------------------------------------------------------------------
 
-struct Served {
-  explicit Served(const std::string& path) : journal(path, FaultJournal::Sync::kKernel) {}
-  // Only the process is killed here, never the machine: what the kernel has is safe.
-  FaultJournal journal;
-  std::atomic<std::uint64_t> events{0};
-  std::atomic<std::uint64_t> produced{0};
-};
-
-// Requests carry their id as text, and their key in `count`.
-class ServingController final : public EchoService {
- public:
-  explicit ServingController(Served& served) : served_(served) {}
-
-  Task<EchoReply> Say(CallContext& call, const EchoRequest& request) override {
-    const std::uint64_t id = std::strtoull(request.text().c_str(), nullptr, 10);
-    served_.journal.Write('H', id, request.count());
-    if (request.delay_ms() != 0) {
-      const absl::Status slept = co_await AsStatusOr(Pause(request.delay_ms()));
-      // Cancelled.
-      if (!slept.ok()) {
-        served_.journal.Write('C', id);
-        co_return slept;
-      }
-    }
-    if (call.cancelled()) served_.journal.Write('C', id);
-    EchoReply reply;
-    reply.set_text(request.text());
-    co_return reply;
-  }
-  Task<EchoReply> SayAgain(CallContext& call, const EchoRequest& request) override {
-    return Say(call, request);
-  }
-  Stream<EchoReply> Repeat(CallContext&, const EchoRequest& request) override {
-    for (int i = 0; i < request.count(); ++i) {
-      EchoReply reply;
-      reply.set_index(i);
-      reply.set_payload(std::string(static_cast<std::size_t>(request.reply_bytes()), 'x'));
-      ++served_.produced;
-      co_yield std::move(reply);
-    }
-  }
-  Task<EchoReply> Join(CallContext&, Stream<EchoRequest> requests) override {
-    EchoReply reply;
-    for (;;) {
-      std::optional<EchoRequest> request = co_await requests.Next();
-      if (!request) break;
-      reply.set_index(reply.index() + 1);
-    }
-    co_return reply;
-  }
-  Stream<EchoReply> Chat(CallContext&, Stream<EchoRequest> requests) override {
-    for (;;) {
-      std::optional<EchoRequest> request = co_await requests.Next();
-      if (!request) break;
-      EchoReply reply;
-      reply.set_text(request->text());
-      co_yield std::move(reply);
-    }
-  }
-  Task<void> OnSaid(CallContext&, const EchoRequest& request) override {
-    if (request.delay_ms() != 0) co_await Pause(request.delay_ms());
-    ++served_.events;
-  }
-
- private:
-  static Task<void> Pause(int ms) { co_await Sleep(milliseconds(ms)); }
-  Served& served_;
-};
-
 int ServerRole(const Arguments& arguments) {
-  HearTermination();
-  Served served(Flag(arguments, "journal"));
-  struct ServingModule {};
-  DynamicModule module = DynamicModule::Of<ServingModule>();
-  module.ProvideValue(std::ref(served)).Controller<ServingController>();
-  ApplicationOptions options;
-  options.loop_threads = 1;
-  options.signals = {};
-  options.log.level = LogLevel::kOff;
-  Application app = Application::Create(std::move(module), std::move(options));
   Nats nats{.url = Flag(arguments, "url")};
   nats.queue = "faults";
   nats.max_concurrent_calls = static_cast<std::size_t>(NumberFlag(arguments, "max_calls", 16'384));
-  app.Listen(std::move(nats));
-  app.Start();
-  Say("READY");
-  Obey([&](const std::string& order) {
-    if (order == "stats") {
-      Say("OK " + std::to_string(served.events) + " " +
-          std::to_string(app.Stats().total_rejected()) + " " + std::to_string(served.produced));
-    }
-  });
-  app.Close();
-  return 0;
+  return ServeEcho(arguments, std::move(nats));
 }
 
-// Calls Say with ids of its own until it is told to stop: so many at once, each with its deadline.
 int CallerRole(const Arguments& arguments) {
-  HearTermination();
-  FaultJournal journal(Flag(arguments, "journal"), FaultJournal::Sync::kDisk);
-  const long callers = NumberFlag(arguments, "callers", 8);
-  const milliseconds timeout(NumberFlag(arguments, "timeout_ms", 1'500));
-  const int delay = static_cast<int>(NumberFlag(arguments, "delay_ms", 2));
-  EchoClient client(MakeChannel(Nats{.url = Flag(arguments, "url")}));
-  std::atomic<std::uint64_t> next{1};
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  for (long i = 0; i < callers; ++i) {
-    threads.emplace_back([&] {
-      while (!stop) {
-        const std::uint64_t id = next++;
-        EchoRequest request;
-        request.set_text(std::to_string(id));
-        request.set_delay_ms(delay);
-        CallOptions options;
-        options.timeout = timeout;
-        journal.Write('I', id);
-        const absl::StatusOr<EchoReply> reply =
-            SyncWaitStatus(client.Say(request, std::move(options)));
-        // An answer to another question is as good as none.
-        if (reply.ok() && reply->text() == request.text()) {
-          journal.Write('A', id);
-        } else {
-          journal.Write('F', id, static_cast<int>(reply.status().code()));
-          // As a caller with manners does, who would fail a thousand times a second otherwise.
-          std::this_thread::sleep_for(milliseconds(10));
-        }
-      }
-    });
-  }
-  Say("READY");
-  Obey([&](const std::string&) {});
-  stop = true;
-  for (std::thread& thread : threads) thread.join();
-  Say("DONE");
-  return 0;
+  return CallEcho(arguments, MakeChannel(Nats{.url = Flag(arguments, "url")}));
 }
 
 // Calls a handler that takes a minute, and gives up after 20 ms.
@@ -286,86 +154,11 @@ std::unique_ptr<NatsBroker> StartBroker(const std::string& config = "") {
   return broker;
 }
 
-// Servers that are killed and started again; each life has a journal of its own.
-class Servers final {
- public:
-  Servers(const Environment& environment, std::string url, Arguments more = {})
-      : folder_(environment.folder), url_(std::move(url)), more_(std::move(more)) {}
-
-  // The number of the server.
-  std::size_t Start() {
-    processes_.push_back(Launch());
-    return processes_.size() - 1;
-  }
-  void Restart(std::size_t index) { processes_[index] = Launch(); }
-  Process& operator[](std::size_t index) { return processes_[index]; }
-  std::size_t size() const { return processes_.size(); }
-
-  std::vector<std::vector<JournalEntry>> Journals() const {
-    std::vector<std::vector<JournalEntry>> all;
-    for (int life = 0; life < lives_; ++life) all.push_back(ReadJournal(PathOf(life)));
-    return all;
-  }
-
- private:
-  std::string PathOf(int life) const {
-    return folder_ / ("server-" + std::to_string(life) + ".journal");
-  }
-  Process Launch() {
-    Arguments arguments = {"nats-server", "--url=" + url_, "--journal=" + PathOf(lives_++)};
-    arguments.insert(arguments.end(), more_.begin(), more_.end());
-    Process process(arguments);
-    process.Expect("READY");
-    return process;
-  }
-
-  const std::filesystem::path folder_;
-  const std::string url_;
-  const Arguments more_;
-  int lives_ = 0;
-  std::vector<Process> processes_;
-};
-
-void Wait(int ms) { std::this_thread::sleep_for(milliseconds(ms)); }
-
-// Lets a caller finish what it has begun.
-void Finish(Process& caller) {
-  caller.Terminate();
-  caller.Expect("DONE");
-  const int code = caller.Wait();
-  if (code != 0) throw std::runtime_error("a caller ended with " + std::to_string(code));
-}
-
-std::string FailuresOf(const std::vector<JournalEntry>& asked) {
-  std::uint64_t unavailable = 0;
-  std::uint64_t late = 0;
-  std::uint64_t others = 0;
-  for (const JournalEntry& entry : asked) {
-    if (entry.kind != 'F') continue;
-    if (entry.extra == static_cast<int>(absl::StatusCode::kUnavailable)) {
-      ++unavailable;
-    } else if (entry.extra == static_cast<int>(absl::StatusCode::kDeadlineExceeded)) {
-      ++late;
-    } else {
-      ++others;
-    }
-  }
-  return std::to_string(unavailable) + " unavailable, " + std::to_string(late) + " late, " +
-         std::to_string(others) + " otherwise";
-}
-
-// A call is made once: nothing that was answered may be unknown to the servers, nothing may have
-// been done twice or out of thin air, and every call must have ended.
-bool KeepsItsWord(const Verdict& verdict) {
-  return verdict.acked > 0 && verdict.lost == 0 && verdict.duplicates == 0 &&
-         verdict.phantom == 0 && verdict.unfinished == 0;
-}
-
 Row KilledServers(const Environment& environment) {
   constexpr int kCallers = 16;
   const auto broker = StartBroker();
   std::mt19937_64 random(environment.seed);
-  Servers servers(environment, broker->url());
+  Servers servers(environment, {"nats-server", "--url=" + broker->url()});
   for (int i = 0; i < 3; ++i) servers.Start();
   const std::string path = environment.folder / "caller.journal";
   Process caller({"nats-caller", "--url=" + broker->url(), "--journal=" + path,
@@ -411,7 +204,7 @@ Row NobodyServes(const Environment& environment) {
                   "--timeout_ms=60000"});
   caller.Expect("READY");
   Wait(environment.longer ? 5'000 : 1'000);
-  Servers servers(environment, broker->url());
+  Servers servers(environment, {"nats-server", "--url=" + broker->url()});
   const std::int64_t served = MonotonicNs();
   servers.Start();
   Wait(300);
@@ -444,7 +237,7 @@ Row BadNetwork(const Environment& environment, bool corrupt) {
   TcpFaultProxy proxy(broker->port());
   const std::string through = "nats://127.0.0.1:" + std::to_string(proxy.port());
   std::mt19937_64 random(environment.seed);
-  Servers servers(environment, through);
+  Servers servers(environment, {"nats-server", "--url=" + through});
   servers.Start();
   const std::string path = environment.folder / "caller.journal";
   Process caller(
@@ -500,7 +293,7 @@ Row BadNetwork(const Environment& environment, bool corrupt) {
 Row SlowConsumer(const Environment& environment) {
   constexpr std::uint64_t kMostKib = 200 << 10;
   const auto broker = StartBroker();
-  Servers servers(environment, broker->url(), {"--max_calls=200"});
+  Servers servers(environment, {"nats-server", "--url=" + broker->url(), "--max_calls=200"});
   servers.Start();
   const long count = environment.longer ? 400'000 : 40'000;
   Process publisher({"nats-publisher", "--url=" + broker->url(), "--count=" + std::to_string(count),
@@ -529,7 +322,7 @@ Row SlowConsumer(const Environment& environment) {
 
 Row Cancellation(const Environment& environment) {
   const auto broker = StartBroker();
-  Servers servers(environment, broker->url());
+  Servers servers(environment, {"nats-server", "--url=" + broker->url()});
   servers.Start();
   const int calls = environment.longer ? 2'000 : 200;
   const std::string path = environment.folder / "canceller.journal";
@@ -588,7 +381,7 @@ Row SlowReader(const Environment& environment) {
   constexpr std::size_t kBytes = 1'000;
   constexpr std::uint64_t kMostKib = 200 << 10;
   const auto broker = StartBroker();
-  Servers servers(environment, broker->url());
+  Servers servers(environment, {"nats-server", "--url=" + broker->url()});
   servers.Start();
   const std::string path = environment.folder / "reader.journal";
   Process reader({"nats-reader", "--url=" + broker->url(), "--journal=" + path,
@@ -630,7 +423,7 @@ Row SlowReader(const Environment& environment) {
 
 Row Drain(const Environment& environment) {
   const auto broker = StartBroker();
-  Servers servers(environment, broker->url());
+  Servers servers(environment, {"nats-server", "--url=" + broker->url()});
   servers.Start();
   servers.Start();
   const std::string path = environment.folder / "caller.journal";
@@ -686,7 +479,7 @@ std::vector<std::string> AskAll(const std::string& url, const std::string& subje
 // missing, "phantom" such as nobody should have given.
 Row Discovery(const Environment& environment) {
   const auto broker = StartBroker();
-  Servers servers(environment, broker->url());
+  Servers servers(environment, {"nats-server", "--url=" + broker->url()});
   for (int i = 0; i < 3; ++i) servers.Start();
   Row row;
   const std::string name = "rookery_testing_Echo";
