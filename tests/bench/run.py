@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 
-NAMES = ["grpc-unary", "grpc-stream", "nats", "inproc-call", "cls", "bootstrap", "startup", "json"]
+NAMES = ["grpc-unary", "grpc-stream", "nats", "zeromq", "inproc-call", "cls", "bootstrap", "startup", "json"]
 GIVE_UP_S = 600
 
 
@@ -399,6 +399,60 @@ def nats(build, pairs, table, profiles):
         table.add(case, unit, *([one[key] for one in results[name]] for name in workers))
 
 
+def zeromq(build, pairs, table, profiles):
+    if not has_zeromq(build):
+        raise RuntimeError("it needs libzmq: apt-get install libzmq3-dev")
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = {"ours": ("bench_rookery_zeromq", "rookery"), "bare": ("bench_baseline_zeromq", "bare")}
+        for carrier in ("tcp", "ipc"):
+            def address(name):
+                return "tcp://127.0.0.1:*" if carrier == "tcp" else f"ipc://{folder}/{name}"
+
+            for outstanding in (1, 16, 64, 256):
+                cost = {name: [] for name in kinds}
+                wait = {name: [] for name in kinds}
+                for _ in range(2 * pairs + 1):
+                    for name, (program, wire) in kinds.items():
+                        where = {} if carrier == "tcp" else {"address": address(name)}
+                        with Server([build / program, f"--address={address(name)}"]) as server:
+                            result = client(build, server, program="bench_zeromq_client", wire=wire,
+                                            warmup_ms=100, duration_ms=400,
+                                            outstanding=outstanding, **where)
+                        cost[name].append(result["server_cpu_us_per_call"])
+                        wait[name].append(result["p50_us"])
+                table.add(f"request {carrier} C={outstanding}", "CPU us/call", cost["ours"],
+                          cost["bare"], at_most(1.2))
+                if outstanding == 1:
+                    table.add(f"request {carrier} C=1, p50", "us", wait["ours"], wait["bare"])
+        samples = {name: [] for name in kinds}
+        for _ in range(pairs):
+            for name, (program, wire) in kinds.items():
+                samples[name].append(instructions_per_call(
+                    build, [build / program, "--address=tcp://127.0.0.1:*"], calls=3000,
+                    outstanding=64, name=f"zeromq-{name}", keep=profiles,
+                    program="bench_zeromq_client", wire=wire))
+        table.add("instructions C=64", "instructions/call", samples["ours"], samples["bare"])
+    listeners = {"ours": ("bench_rookery_zeromq_events", "rookery"),
+                 "bare": ("bench_baseline_zeromq_events", "bare")}
+    results = {name: [] for name in listeners}
+    for _ in range(2 * pairs + 1):
+        for name, (program, wire) in listeners.items():
+            with Server([build / "bench_zeromq_publisher", f"--wire={wire}"]) as publisher:
+                done = subprocess.run(
+                    [build / program, f"--address=tcp://127.0.0.1:{publisher.port}"], check=True,
+                    stdout=subprocess.PIPE, timeout=120)
+                results[name].append(json.loads(done.stdout))
+    for case, unit, key, budget in (
+            ("publish/subscribe, CPU", "CPU us/message", "cpu_us_per_message", at_most(1.2)),
+            ("publish/subscribe", "messages/s", "messages_per_s", None)):
+        table.add(case, unit, *([one[key] for one in results[name]] for name in listeners),
+                  *([budget] if budget else []))
+
+
+def has_zeromq(build):
+    return (build / "bench_zeromq_client").exists()
+
+
 def has_nats(build):
     return (build / "bench_nats_client").exists() and shutil.which("nats-server") is not None
 
@@ -593,13 +647,16 @@ def main():
     if arguments.name == "all" and not has_nats(binaries):
         print("nats: SKIPPED, it needs libnats-dev and nats-server")
         names = [name for name in names if name != "nats"]
+    if arguments.name == "all" and not has_zeromq(binaries):
+        print("zeromq: SKIPPED, it needs libzmq3-dev")
+        names = [name for name in names if name != "zeromq"]
     for name in names:
         signal.alarm(GIVE_UP_S)
         before = cpu_times()
         table = Table(name)
         benchmark = json_text if name == "json" else globals()[name.replace("-", "_")]
         try:
-            if name in ("grpc-unary", "grpc-stream", "nats"):
+            if name in ("grpc-unary", "grpc-stream", "nats", "zeromq"):
                 benchmark(binaries, arguments.pairs, table, arguments.profiles)
             else:
                 benchmark(binaries, arguments.pairs, table)
