@@ -115,6 +115,10 @@ class HttpExchange {
   }
   // For bodies that are longer, or shorter, than the server's limit allows elsewhere (streams).
   virtual void set_body_limit(std::uint64_t bytes) noexcept = 0;
+  // This exchange lasts as long as both sides like: the times of a body and of a request do not
+  // apply, a silent client is given the time between two requests. Begin() does so for the answer,
+  // UpgradeToWebSocket for both.
+  virtual void set_streaming() noexcept {}
 
   // ---- the answer: Respond, or Begin, Write... and End; once
   // Sends all of it. For HEAD, and for 1xx, 204 and 304, the body stays here; its length is told

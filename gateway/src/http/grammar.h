@@ -53,9 +53,7 @@ inline constexpr std::array<std::uint8_t, 256> kCharTable = MakeCharTable();
 [[nodiscard]] constexpr bool IsTarget(std::string_view text) noexcept {
   return !text.empty() && All(text, kTargetChar);
 }
-[[nodiscard]] constexpr bool IsHost(std::string_view text) noexcept {
-  return All(text, kHostChar);
-}
+[[nodiscard]] constexpr bool IsHost(std::string_view text) noexcept { return All(text, kHostChar); }
 [[nodiscard]] constexpr std::string_view TrimSpace(std::string_view text) noexcept {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);

@@ -36,9 +36,8 @@ bool DelimitsMessages(std::string_view name) noexcept {
 bool LooksLikeFraming(std::string_view name) noexcept {
   const auto same = [name](std::string_view wanted) {
     return name.size() == wanted.size() &&
-           std::equal(name.begin(), name.end(), wanted.begin(), [](char x, char y) {
-             return (x == '_' ? '-' : ToLower(x)) == y;
-           });
+           std::equal(name.begin(), name.end(), wanted.begin(),
+                      [](char x, char y) { return (x == '_' ? '-' : ToLower(x)) == y; });
   };
   return same("content-length") || same("transfer-encoding");
 }
@@ -105,11 +104,10 @@ HeadParser::Result HeadParser::Feed(std::string_view* input) {
       }
     }
     const void* const found = std::memchr(input->data(), '\n', input->size());
-    const std::size_t take = found == nullptr ? input->size()
-                                              : static_cast<std::size_t>(
-                                                    static_cast<const char*>(found) -
-                                                    input->data()) +
-                                                    1;
+    const std::size_t take =
+        found == nullptr
+            ? input->size()
+            : static_cast<std::size_t>(static_cast<const char*>(found) - input->data()) + 1;
     const bool first_line = header_start_ == 0;
     const std::size_t limit = (first_line ? limits_.request_line : limits_.header_bytes) + 2;
     const std::size_t used = text_.size() - header_start_;

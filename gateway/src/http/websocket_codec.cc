@@ -54,8 +54,8 @@ WebSocketParser::Result WebSocketParser::Feed(std::string_view* input) {
       const std::size_t at = into.size();
       into.append(input->data(), take);
       for (std::size_t i = 0; i < take; ++i) {
-        into[at + i] = static_cast<char>(static_cast<unsigned char>(into[at + i]) ^
-                                         mask_[mask_at_++ & 3U]);
+        into[at + i] =
+            static_cast<char>(static_cast<unsigned char>(into[at + i]) ^ mask_[mask_at_++ & 3U]);
       }
       input->remove_prefix(take);
       left_ -= take;
@@ -164,8 +164,8 @@ bool IsWebSocketKey(std::string_view key) noexcept {
   if (key.size() != 24 || !key.ends_with("==")) return false;
   const std::string_view digits = key.substr(0, 22);
   return std::all_of(digits.begin(), digits.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '+' || c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/';
   });
 }
 
@@ -175,8 +175,7 @@ std::string WebSocketAccept(std::string_view key) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha1(), nullptr);
-  return absl::Base64Escape(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+  return absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
 }
 
 }  // namespace rookery::internal::gateway
