@@ -3,6 +3,7 @@
 //   shop inventory                                      serves Inventory, prints "READY HOST:PORT"
 //   shop payments                                       serves Payments
 //   shop orders --inventory=HOST:PORT --payments=HOST:PORT
+//   shop gateway --orders=HOST:PORT                     Orders as HTTP and JSON, for browsers
 //   shop demo ORDERS.csv [--inproc]                     starts all three and tells what happens;
 //                                                       with --inproc in this one process
 //
@@ -21,6 +22,9 @@
 #include "orders.h"
 #include "payments.h"
 #include "rookery/transports/grpc.h"
+#ifdef SHOP_WITH_GATEWAY
+#include "rookery/gateway/http_gateway.h"
+#endif
 #ifdef SHOP_WITH_NATS
 #include "rookery/transports/nats.h"
 #endif
@@ -86,10 +90,33 @@ int Serve(Application app, Flags& flags, [[maybe_unused]] const std::string& rol
   return app.Run();
 }
 
+#ifdef SHOP_WITH_GATEWAY
+// Has no handlers of its own: what comes in over HTTP goes to Orders, over gRPC.
+struct GatewayModule {
+  static void Define(rookery::ModuleBuilder&) {}
+};
+
+int ServeGateway(Flags& flags) {
+  auto app = Application::Create<GatewayModule>(shop::OptionsFor("gateway"));
+  rookery::HttpGateway http{.address = "127.0.0.1:0"};
+  if (flags.contains("http")) http.address = flags["http"];
+  http.prefix = "/api";
+  http.forward.push_back(
+      rookery::HttpForward::To<shop::v1::OrdersClient>(Grpc{.address = flags["orders"]}));
+  http.cors = rookery::HttpCors{.origins = {"https://shop.example"}};
+  app.Listen(http);
+  app.Start();
+  std::printf("READY %s\n", app.Endpoints().front().c_str());
+  std::fflush(stdout);
+  return app.Run();
+}
+#endif
+
 int Usage() {
   std::fprintf(stderr,
                "usage: shop inventory | shop payments |\n"
                "       shop orders --inventory=HOST:PORT --payments=HOST:PORT |\n"
+               "       shop gateway --orders=HOST:PORT [--http=HOST:PORT] |\n"
                "       shop demo ORDERS.csv [--inproc]\n"
                "each, but with --inproc, also with --nats=URL or --kafka=BROKERS\n");
   return 2;
@@ -127,6 +154,9 @@ int main(int argc, char** argv) {
         Application::Create(shop::OrdersModule::With(Clients(flags)), shop::OptionsFor("orders")),
         flags, role);
   }
+#ifdef SHOP_WITH_GATEWAY
+  if (role == "gateway" && flags.contains("orders")) return ServeGateway(flags);
+#endif
   if (role == "demo" && words.size() == 2) {
     return flags.contains("inproc")
                ? shop::DemoInProcess(words[1])

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "headers.h"
+#include "http/tls.h"
 #include "rookery/gateway/http_gateway.h"
 
 namespace rookery {
@@ -114,6 +115,11 @@ absl::Status CheckHttpGateway(const HttpGateway& options) {
   Faults faults;
   if (options.address.empty()) {
     faults.Add("say where to listen: HttpGateway{.address = \"0.0.0.0:8080\"}");
+  }
+  if (options.tls) {
+    for (const std::string& fault : internal::gateway::CheckHttpTls(*options.tls)) {
+      faults.Add(fault);
+    }
   }
   CheckLimits(options.limits, &faults);
   if (options.cors) CheckCors(*options.cors, &faults);

@@ -374,6 +374,8 @@ Task<void> ServeServerStream(Routed routed) {
     co_await std::move(refuse);
     co_return;
   }
+  // The first message may be long in coming.
+  call.exchange().set_streaming();
   const std::unique_ptr<Message> message(method.response().New());
   StreamAnswer answer(routed, *format);
   // The keep-alive ends with the call, and not with the request's context.
@@ -404,6 +406,7 @@ Task<void> ServeClientStream(Routed routed) {
   const MethodDescriptor& method = *route.method;
   HttpExchange& exchange = call.exchange();
   const std::uint64_t limit = call.rules().options.limits.stream_body;
+  exchange.set_streaming();
   exchange.set_body_limit(limit == 0 ? std::numeric_limits<std::uint64_t>::max() : limit);
   BodyFormat format;
   Refusal refusal;
