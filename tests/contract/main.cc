@@ -26,6 +26,13 @@
 #include "rookery/transports/zeromq.h"
 #endif
 
+#ifdef ROOKERY_CONTRACT_KAFKA
+#include <thread>
+
+#include "rookery/transports/kafka.h"
+#include "support/kafka_mock.h"
+#endif
+
 namespace {
 
 using rookery::Application;
@@ -158,6 +165,53 @@ Transport ZeroMqTransport(ZeroMqOver over) {
 }
 #endif
 
+#ifdef ROOKERY_CONTRACT_KAFKA
+Transport KafkaTransport(rookery::testing::KafkaMock& brokers) {
+  Transport transport;
+  transport.name = "kafka";
+  // Each node is alone with its topics and its group.
+  transport.listen = [&brokers](Application& app) {
+    static std::atomic<int> next{0};
+    rookery::Kafka options = brokers.Options();
+    options.settings["fetch.wait.max.ms"] = "5";
+    options.prefix = "contract-" + std::to_string(next.fetch_add(1)) + ".";
+    options.group = options.prefix + "group";
+    options.request_topic = "requests";
+    // By hand: the mock lets the first member of each new group wait for three seconds. Groups are
+    // the affair of tests/unit/kafka and tests/faults.
+    for (const char* const topic : {"requests", "contract.noted"}) {
+      brokers.CreateTopic(options.prefix + topic, 1);
+      options.assign.push_back({.topic = options.prefix + topic, .partition = 0});
+    }
+    app.Listen(options);
+  };
+  transport.connect = [&brokers](const std::string& endpoint, TransportHost& host) {
+    rookery::Kafka options = brokers.Options();
+    options.settings["fetch.wait.max.ms"] = "5";
+    const std::size_t slash = endpoint.rfind('/');
+    options.prefix = endpoint.substr(slash + 1, endpoint.rfind('.') - slash);
+    options.request_topic = "requests";
+    return MakeChannel(options, host);
+  };
+  transport.not_applicable = {
+      {"nobody-there",
+       "a request waits in its topic until somebody serves it, or its caller's deadline has "
+       "passed"},
+      {"drain-finishes",
+       "a request that comes while a node drains is not refused: it waits in its topic for the "
+       "next "
+       "node; drain-stream-finishes shows that what is in flight is finished"},
+  };
+  transport.max_message_bytes = rookery::Kafka().max_receive_bytes;
+  transport.restart_broker = [&brokers] {
+    brokers.SetDown();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    brokers.SetUp();
+  };
+  return transport;
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -182,6 +236,10 @@ int main(int argc, char** argv) {
   for (const ZeroMqOver over : {ZeroMqOver::kTcp, ZeroMqOver::kIpc, ZeroMqOver::kCurve}) {
     transports.push_back(ZeroMqTransport(over));
   }
+#endif
+#ifdef ROOKERY_CONTRACT_KAFKA
+  rookery::testing::KafkaMock brokers;
+  transports.push_back(KafkaTransport(brokers));
 #endif
   return rookery::contract::Main(argc, argv, transports);
 }

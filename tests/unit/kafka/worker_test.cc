@@ -251,6 +251,20 @@ TEST_F(KafkaWorker, PartitionsThatGoAreFinishedFirst) {
   EXPECT_TRUE(Eventually([&] { return second.stats().partitions.size() == 6; }));
 }
 
+TEST_F(KafkaWorker, AMemberThatGetsNothingStartsAllTheSame) {
+  KafkaMock brokers;
+  brokers.CreateTopic("echo.said", 1);
+  Kafka mine = options();
+  mine.brokers = brokers.address();
+  mine.events = {"echo.said"};
+  KafkaNode first(seen_, mine);
+  KafkaNode second(seen_, mine);
+  EXPECT_TRUE(first.app().ready());
+  EXPECT_TRUE(second.app().ready());
+  EXPECT_TRUE(Eventually(
+      [&] { return first.stats().partitions.size() + second.stats().partitions.size() == 1; }));
+}
+
 TEST_F(KafkaWorker, LongHandlersKeepTheirPartitions) {
   Kafka mine = options();
   mine.session_timeout = milliseconds(3'000);

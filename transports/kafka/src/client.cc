@@ -16,7 +16,7 @@
 #include "rookery/rpc/channel.h"
 #include "rookery/rpc/message_client.h"
 #include "rookery/rpc/transport.h"
-#include "rookery/runtime/clock.h"
+#include "rookery/runtime/event.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/offload.h"
 #include "rookery/runtime/rpc_exception.h"
@@ -157,12 +157,19 @@ class Link final : public MessageClientLink {
   // Makes the reply topic, and reads it; once, and again after it has failed. Not waited for.
   static void Open(const std::shared_ptr<Link>& link) {
     if (link->inbox_->is_open() || link->opening_.exchange(true)) return;
+    {
+      const std::scoped_lock lock(link->mutex_);
+      link->tried_ = std::make_shared<Event>();
+    }
     const ContextRef root = ContextRef::Adopt(Context::NewChild(nullptr));
     const ContextScope own(root.get());
     SpawnOn(link->producer_->loop(), OpenLater(link)).Detach();
   }
-  // Whether it has been tried for long enough that calls should fail.
-  [[nodiscard]] bool patient() const noexcept { return !failed_.load(); }
+  // Set when the present attempt to open it has ended. After Open().
+  [[nodiscard]] std::shared_ptr<Event> tried() const {
+    const std::scoped_lock lock(mutex_);
+    return tried_;
+  }
   [[nodiscard]] bool is_open() const noexcept { return inbox_->is_open(); }
 
  private:
@@ -180,8 +187,10 @@ class Link final : public MessageClientLink {
                       : absl::Status(opened.code(), absl::StrCat("the reply topic cannot be read: ",
                                                                  opened.message()));
     }
-    link->failed_.store(!opened.ok());
     link->opening_.store(false);
+    link->tried()->Set();
+    // Streams wait inside of the engine.
+    if (!opened.ok() && !link->options_.wait_for_ready) link->receiver_.FailAll(link->Ready());
   }
 
   const Kafka options_;
@@ -189,9 +198,9 @@ class Link final : public MessageClientLink {
   std::shared_ptr<Inbox> inbox_;
   MessageClient::Inbox receiver_;  // set before anything is sent
   std::atomic<bool> opening_{false};
-  std::atomic<bool> failed_{false};
   mutable std::mutex mutex_;
-  absl::Status why_;  // guarded by mutex_
+  absl::Status why_;  // guarded by mutex_, as is what follows
+  std::shared_ptr<Event> tried_;
 };
 
 class KafkaChannel final : public Channel {
@@ -216,11 +225,18 @@ class KafkaChannel final : public Channel {
     if (call.method->kind == MethodKind::kEvent) {
       return WithCancellation(WithDeadline(Publish(call, request), call.deadline), call.cancel);
     }
-    Prepare(call);
-    return client_.Unary(call, request, response);
+    call.wait_for_ready = call.wait_for_ready || options_.wait_for_ready;
+    if (link_->is_open() || closed_.load()) [[likely]] {
+      return client_.Unary(call, request, response);
+    }
+    return CallWhenOpen(call, request, response);
   }
   std::unique_ptr<ClientStream> Open(OutgoingCall& call) override {
-    Prepare(call);
+    call.wait_for_ready = call.wait_for_ready || options_.wait_for_ready;
+    if (!link_->is_open() && !closed_.load()) {
+      Link::Open(link_);
+      call.wait_for_ready = true;
+    }
     return client_.Open(call);
   }
   void Connect() noexcept override { Link::Open(link_); }
@@ -242,14 +258,19 @@ class KafkaChannel final : public Channel {
     return client;
   }
 
-  // Calls wait for the reply topic while it is being made for the first time.
-  void Prepare(OutgoingCall& call) {
-    if (!link_->is_open() && !closed_.load()) {
-      Link::Open(link_);
-      if (link_->patient()) call.wait_for_ready = true;
+  // Calls wait for the reply topic while it is being made.
+  Task<void> CallWhenOpen(OutgoingCall& call, const Message& request, Message& response) {
+    const std::shared_ptr<Link> link = link_;
+    Link::Open(link);
+    const std::shared_ptr<Event> tried = link->tried();
+    if (tried != nullptr) {
+      Task<void> wait = WithCancellation(WithDeadline(WaitFor(tried), call.deadline), call.cancel);
+      co_await std::move(wait);
     }
-    call.wait_for_ready = call.wait_for_ready || options_.wait_for_ready;
+    Task<void> unary = client_.Unary(call, request, response);
+    co_await std::move(unary);
   }
+  static Task<void> WaitFor(std::shared_ptr<Event> event) { co_await event->Wait(); }
 
   Task<void> Publish(OutgoingCall& call, const Message& event) {
     const std::shared_ptr<Producer> producer = producer_;

@@ -622,7 +622,10 @@ class Consumer final : public WorkerSource,
     Consumer* const self = this;
     rd_kafka_topic_partition_list_t* const raw = list.get();
     auto ask = [self, raw] { return self->FindOffsets(raw); };
+    const std::uint64_t before = revocations_;
     const absl::Status asked = co_await Offload(std::move(ask));
+    // Taken away again meanwhile.
+    if (closed_ || revocations_ != before) co_return;
     if (!asked.ok()) {
       Log().Error("reading begins where the group left off, and not at start_time",
                   {{"why", asked.message()}});
@@ -683,6 +686,7 @@ class Consumer final : public WorkerSource,
   // Revoked: what has begun is finished before the partitions go, as far as the grace allows, so
   // that the next owner does not do it again; what has not begun is the next owner's.
   void OnRevoke(ListPtr list, bool incremental) {
+    ++revocations_;
     std::vector<std::shared_ptr<Part>> leaving;
     for (int i = 0; i < list->cnt; ++i) {
       const auto found = parts_.find({list->elems[i].topic, list->elems[i].partition});
@@ -789,6 +793,7 @@ class Consumer final : public WorkerSource,
     MaybeIdle();
   }
   void LoseAll() {
+    ++revocations_;
     std::set<const Part*> gone;
     for (const auto& [key, part] : parts_) {
       part->gone = true;
@@ -1203,6 +1208,12 @@ class Consumer final : public WorkerSource,
       const std::scoped_lock lock(self.health_mutex_);
       self.down_ = false;
       self.troubles_.erase("");
+      // A group with more members than partitions has nothing for some, and does not tell them.
+      if (std::string_view(json, length).find("\"join_state\":\"steady\"") !=
+          std::string_view::npos) {
+        self.assigned_ = true;
+        self.assigned_now_.notify_all();
+      }
     }
     return 0;  // librdkafka frees it
   }
@@ -1273,6 +1284,7 @@ class Consumer final : public WorkerSource,
   std::set<std::pair<std::string, std::int32_t>> begun_;
   ListPtr leaving_;
   bool leaving_incremental_ = false;
+  std::uint64_t revocations_ = 0;
   bool leave_posted_ = false;
   std::list<std::unique_ptr<Delayed>> delayed_;
   bool polling_ = false;
