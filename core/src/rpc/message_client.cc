@@ -1180,7 +1180,7 @@ void MessageClient::Inbox::FailAt(std::string_view address, const absl::Status& 
   if (const auto core = core_.lock()) core->FailAt(address, status);
 }
 void MessageClient::Inbox::FailCall(std::uint64_t id, const absl::Status& status,
-                                   bool unreached) const {
+                                    bool unreached) const {
   if (const auto core = core_.lock()) core->FailCall(id, status, unreached);
 }
 

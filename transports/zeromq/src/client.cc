@@ -374,6 +374,7 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
     }
     if (header.to == kGoAwayAddress) {
       OnLeaving(from);
+      Say(from, kByeAddress);
       return;
     }
     const std::optional<std::uint64_t> id = ParseId(header.to);
@@ -400,6 +401,17 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
 
   void Strange(std::int32_t from, std::string_view what) {
     Log().Warn("dropped what a ZeroMQ server said", {{"server", At(from).address}, {"what", what}});
+  }
+
+  // To the server itself, about no call.
+  void Say(std::int32_t to, std::string_view what) {
+    const OutboundMessage message;
+    std::string header;
+    if (!EncodeHeader(message, what, "", &header).ok()) return;
+    Frames frames;
+    frames.emplace_back(header);
+    frames.emplace_back(std::string_view());
+    At(to).socket->Send(std::move(frames)).IgnoreError();
   }
 
   void OnLeaving(std::int32_t from) {
@@ -433,14 +445,7 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
         server.up = true;
         server.leaving = false;
         server.told = false;
-        OutboundMessage hello;
-        std::string header;
-        Frames frames;
-        if (EncodeHeader(hello, kHelloAddress, "", &header).ok()) {
-          frames.emplace_back(header);
-          frames.emplace_back(std::string_view());
-          server.socket->Send(std::move(frames)).IgnoreError();
-        }
+        Say(from, kHelloAddress);
         Log().Info("connected", {{"server", server.address}});
         CountReady();
         return;

@@ -26,6 +26,8 @@ inline constexpr std::string_view kCancelAddress = "!cancel";
 // ... what a caller says first, so that it can be told when no more calls are taken, ...
 inline constexpr std::string_view kHelloAddress = "!hello";
 inline constexpr std::string_view kGoAwayAddress = "!goaway";
+// ... what it answers: behind this there are no more calls of its, ...
+inline constexpr std::string_view kByeAddress = "!bye";
 // ... and the answer to a header of a version that is not ours.
 inline constexpr std::string_view kVersionAddress = "!version";
 

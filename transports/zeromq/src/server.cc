@@ -40,6 +40,8 @@ using std::chrono::steady_clock;
 
 // How long handlers that were cancelled have to end and to answer.
 constexpr milliseconds kUnwind{1'000};
+// How long callers have to say that they have understood that no more calls are taken.
+constexpr milliseconds kFarewell{500};
 // Callers that are told when no more calls are taken: the others learn it from their next call.
 constexpr std::size_t kMostCallers = 16'384;
 
@@ -108,6 +110,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     engine.window_bytes = options_.window_bytes;
     engine.keepalive = options_.keepalive;
     engine_ = std::make_unique<MessageServer>(loop_, registry, *this, std::move(engine));
+    on_idle_ = on_idle;
     engine_->set_on_idle(std::move(on_idle));
     LoopSocket::Callbacks on;
     on.message = [worker = weak_from_this()](Frames& frames) {
@@ -156,13 +159,15 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       }
       // It goes on listening: libzmq knows no way to stop that which would not end the connections
       // that are there. Who comes now is sent away.
-      for (const std::string& caller : self->callers_) {
-        OutboundMessage goodbye;
-        self->SendTo(caller, kGoAwayAddress, "", goodbye).IgnoreError();
-      }
-      self->callers_.clear();
+      OutboundMessage goodbye;
+      absl::erase_if(self->callers_, [&](const std::string& caller) {
+        return !self->SendTo(caller, kGoAwayAddress, "", goodbye).ok();
+      });
+      self->still_calling_.store(self->callers_.size());
     });
   }
+  // Callers that were told that no more calls are taken, and may have sent some meanwhile.
+  [[nodiscard]] std::size_t still_calling() const noexcept { return still_calling_.load(); }
   // Runs `act` with the engine, on the loop, and waits for it.
   template <class F>
   void OnLoop(F act) noexcept {
@@ -353,6 +358,10 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       // Those that went stay until their place is needed.
       if (callers_.size() >= kMostCallers) callers_.erase(callers_.begin());
       callers_.emplace(caller);
+    } else if (to == kByeAddress) {
+      if (!intake_stopped_ || callers_.erase(Abs(caller)) == 0) return;
+      still_calling_.store(callers_.size());
+      if (callers_.empty()) on_idle_();
     } else {
       Refuse("", absl::UnimplementedError("a message for an address of a later version"));
     }
@@ -407,6 +416,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   bool intake_stopped_ = false;
   std::string names_;  // what a broker is told
   RegisterTimer register_timer_{this};
+  std::function<void()> on_idle_;
+  std::atomic<std::size_t> still_calling_{0};
 };
 
 class ZeroMqServer final : public ServerTransport {
@@ -481,6 +492,8 @@ class ZeroMqServer final : public ServerTransport {
     StopIntake();
     // Behind what the loop had to do for that.
     for (const auto& worker : workers_) worker->OnLoop([](MessageServer&) {});
+    // Calls that were on their way are to be refused, and not lost.
+    AwaitFarewells(std::min(deadline, steady_clock::now() + kFarewell));
     std::size_t left = 0;
     if (!WaitIdle(deadline)) {
       left = in_flight();
@@ -528,6 +541,13 @@ class ZeroMqServer final : public ServerTransport {
     std::size_t sum = 0;
     for (const auto& worker : workers_) sum += worker->in_flight();
     return sum;
+  }
+  void AwaitFarewells(Deadline deadline) noexcept {
+    std::unique_lock lock(mutex_);
+    idle_.wait_until(lock, deadline, [this] {
+      return std::all_of(workers_.begin(), workers_.end(),
+                         [](const auto& worker) { return worker->still_calling() == 0; });
+    });
   }
   bool WaitIdle(Deadline deadline) noexcept {
     std::unique_lock lock(mutex_);
