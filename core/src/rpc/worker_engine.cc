@@ -118,6 +118,7 @@ struct WorkerJob {
   const Handler* handler = nullptr;
   const Route* route = nullptr;
   WorkerMessage message;
+  std::vector<std::unique_ptr<WorkerMessage::Receipt>> replaced;
   std::unique_ptr<Message> request;
   std::string id;    // with its source: known again by it
   std::string lane;  // empty: none
@@ -485,6 +486,8 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
   if (const auto found = by_position_.find(message.position); found != by_position_.end()) {
     // The broker took us for dead. We go on, and settle what it has handed out last.
     Count(count_.duplicates);
+    // Its handler may be looking at the one before.
+    found->second->replaced.push_back(std::move(found->second->message.receipt));
     found->second->message.receipt = std::move(message.receipt);
     return;
   }
@@ -680,6 +683,13 @@ void WorkerCore::OnEnd(WorkerAttempt& attempt, const absl::Status& status) {
 void WorkerCore::Decide(const JobPtr& job, const Delivery& delivery, const absl::Status& status,
                         bool batch) {
   const DeliveryPolicy& policy = job->route->policy;
+  const bool succeeded = delivery.decision() == Delivery::Decision::kAck ||
+                         (delivery.decision() == Delivery::Decision::kNone && status.ok());
+  if (!succeeded && !source->Holds(job->message)) {
+    Count(count_.returned);
+    Over(job);
+    return;
+  }
   const auto backoff = [&] {
     if (delivery.delay()) return *delivery.delay();
     google::rpc::RetryInfo info;

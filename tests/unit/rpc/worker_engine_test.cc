@@ -196,6 +196,11 @@ class MemoryBroker final : public WorkerSource {
 
   explicit MemoryBroker(Loop& loop) : loop_(loop) {}
 
+  std::size_t lost = static_cast<std::size_t>(-1);  // somebody else has it
+
+  bool Holds(const WorkerMessage& message) const override {
+    return static_cast<OneReceipt&>(*message.receipt).index != lost;
+  }
   absl::Status Settle(WorkerMessage& message, Settlement how, milliseconds delay) override {
     if (fail_settle) return absl::UnavailableError("the line is cut");
     const std::size_t index = static_cast<OneReceipt&>(*message.receipt).index;
@@ -758,6 +763,17 @@ TEST_F(WorkerEngineTest, ForgetsWhatBelongsToSomebodyElseNow) {
   EXPECT_THAT(script_.seen(), ElementsAre("gate a#1", "ok c#1"));
   EXPECT_TRUE(broker_.kept()[running].settled);
   EXPECT_FALSE(broker_.kept()[waiting].settled);
+}
+
+TEST_F(WorkerEngineTest, WhatFailsAndIsSomebodyElsesIsNotTriedAgain) {
+  broker_.lost = 0;
+  const std::size_t first = Put("keyed", "fail2 a", "k");
+  ASSERT_EQ(first, 0U);
+  Put("keyed", "ok b", "k");
+  ASSERT_TRUE(Idle());
+  EXPECT_THAT(script_.seen(), ElementsAre("fail2 a#1", "ok b#1"));
+  EXPECT_FALSE(broker_.kept()[first].settled);
+  EXPECT_EQ(broker_.settled, 1);
 }
 
 TEST_F(WorkerEngineTest, AnEngineThatIsGoneSettlesNothing) {

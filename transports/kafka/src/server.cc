@@ -400,6 +400,9 @@ class Consumer final : public WorkerSource,
         });
     if (!sent.ok()) done(std::move(sent));
   }
+  bool Holds(const WorkerMessage& message) const override {
+    return !static_cast<const RecordReceipt&>(*message.receipt).part->gone;
+  }
   bool can_delay() const noexcept override { return !options_.retry_topics.empty() && !stopping_; }
   void OnRoom() override {
     if (!stalled_ || engine_ == nullptr) return;

@@ -175,7 +175,33 @@ class KafkaTransaction::Impl {
     for (Delivery* const each : deliveries) each->Defer(kafka_adapter::kAgain);
   }
 
+  void FindRanges() {
+    for (const RecordReceipt* const each : receipts) {
+      const auto [found, is_new] =
+          ranges.try_emplace(each->part, std::pair(each->offset, each->offset));
+      if (is_new) continue;
+      found->second.first = std::min(found->second.first, each->offset);
+      found->second.second = std::max(found->second.second, each->offset);
+    }
+  }
+  // ABORTED: a partition is not ours any more. UNAVAILABLE: what stands before is not settled.
+  [[nodiscard]] absl::Status CheckRanges() const {
+    for (const auto& [part, range] : ranges) {
+      if (part->gone) {
+        return absl::AbortedError(
+            absl::StrCat(part->topic, "[", part->partition, "] has gone to another member"));
+      }
+      if (!part->Reached(range.first)) {
+        return absl::UnavailableError(absl::StrCat("an event before this one in ", part->topic, "[",
+                                                   part->partition, "] is not settled"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
   const std::shared_ptr<Transactor> transactor;
+  // The offsets of its events, by partition: the first and the last.
+  std::map<std::shared_ptr<kafka_adapter::Part>, std::pair<std::int64_t, std::int64_t>> ranges;
   std::optional<Semaphore::Permit> turn;
   std::shared_ptr<kafka_adapter::TransactionHost> host;
   std::vector<Delivery*> deliveries;
@@ -210,9 +236,23 @@ Task<KafkaTransaction> KafkaTransaction::Begin(CallContext& call) {
   impl->host = std::move(host);
   impl->deliveries = std::move(deliveries);
   impl->receipts = std::move(receipts);
+  impl->FindRanges();
+  // An offset says that all before it is settled: so it has to be, but for what is in here. Waited
+  // for before it is our turn: what we wait for may need one.
+  const Deadline until =
+      std::chrono::steady_clock::now() + impl->transactor->options().transaction_timeout / 2;
+  absl::Status status = impl->CheckRanges();
+  while (absl::IsUnavailable(status) && std::chrono::steady_clock::now() < until) {
+    co_await Sleep(kafka_adapter::kLookAgain);
+    status = impl->CheckRanges();
+  }
+  if (!status.ok()) {
+    impl->Postpone();
+    co_return status;
+  }
   Semaphore::Permit permit = co_await impl->transactor->turn.Acquire();
   impl->turn.emplace(std::move(permit));
-  absl::Status status = impl->transactor->fenced();
+  status = impl->transactor->fenced();
   if (status.ok()) {
     // Local: no broker is asked.
     status = impl->transactor->Begin();
@@ -253,34 +293,11 @@ Task<void> KafkaTransaction::Commit() {
   // Its own fault, and the handler's: counts as an attempt.
   if (!mine.failed.ok()) co_await Fail(mine.failed);
 
-  // An offset says that all before it is settled: so it has to be, but for what is in here.
-  std::map<kafka_adapter::Part*, std::pair<std::int64_t, std::int64_t>> ranges;
-  for (const RecordReceipt* const each : mine.receipts) {
-    const auto [found, is_new] =
-        ranges.try_emplace(each->part.get(), std::pair(each->offset, each->offset));
-    if (is_new) continue;
-    found->second.first = std::min(found->second.first, each->offset);
-    found->second.second = std::max(found->second.second, each->offset);
-  }
-  const Deadline until =
-      std::chrono::steady_clock::now() + mine.transactor->options().transaction_timeout / 2;
-  absl::Status status;
-  for (const auto& [part, range] : ranges) {
-    while (!part->gone && !part->Reached(range.first) && std::chrono::steady_clock::now() < until) {
-      co_await Sleep(kafka_adapter::kLookAgain);
-    }
-    if (part->gone) {
-      status = absl::AbortedError(
-          absl::StrCat(part->topic, "[", part->partition, "] has gone to another member"));
-    } else if (!part->Reached(range.first)) {
-      status = absl::UnavailableError(absl::StrCat("an event before this one in ", part->topic, "[",
-                                                   part->partition, "] is not settled"));
-    }
-    if (!status.ok()) break;
-  }
+  // Since Begin() no event before it can have come back.
+  absl::Status status = mine.CheckRanges();
   if (status.ok()) {
     const auto list = std::make_shared<kafka_adapter::ListPtr>(kafka_adapter::NewList());
-    for (const auto& [part, range] : ranges) {
+    for (const auto& [part, range] : mine.ranges) {
       rd_kafka_topic_partition_list_add(list->get(), part->topic.c_str(), part->partition)->offset =
           range.second + 1;
     }

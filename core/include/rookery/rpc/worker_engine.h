@@ -91,6 +91,9 @@ class WorkerSource {
                                std::function<void(absl::Status)> done) = 0;
   // The message is still being worked on: called every Options::keep_alive.
   virtual void KeepAlive(WorkerMessage& /*message*/) {}
+  // Whether the message is still ours. One whose attempt has failed, and that is not, is forgotten:
+  // somebody else has it now.
+  [[nodiscard]] virtual bool Holds(const WorkerMessage& /*message*/) const { return true; }
   // Whether kReturn with a delay works.
   [[nodiscard]] virtual bool can_delay() const noexcept { return false; }
   // There is room for more again: room() has grown.
