@@ -32,6 +32,9 @@
 #ifdef SHOP_WITH_NATS
 #include "rookery/transports/nats.h"
 #endif
+#ifdef SHOP_WITH_ZEROMQ
+#include "rookery/transports/zeromq.h"
+#endif
 #ifdef SHOP_WITH_KAFKA
 #include "kafka.h"
 #endif
@@ -210,13 +213,15 @@ struct ShopModule {
 };
 
 std::shared_ptr<rookery::Channel> ChannelTo(const std::string& address,
-                                            [[maybe_unused]] const std::string& nats_url,
-                                            [[maybe_unused]] const std::string& kafka_brokers) {
+                                            [[maybe_unused]] const Carrier& carrier) {
 #ifdef SHOP_WITH_NATS
-  if (!nats_url.empty()) return MakeChannel(rookery::Nats{.url = nats_url});
+  if (!carrier.nats_url.empty()) return MakeChannel(rookery::Nats{.url = carrier.nats_url});
 #endif
 #ifdef SHOP_WITH_KAFKA
-  if (!kafka_brokers.empty()) return MakeChannel(KafkaOf(kafka_brokers));
+  if (!carrier.kafka_brokers.empty()) return MakeChannel(KafkaOf(carrier.kafka_brokers));
+#endif
+#ifdef SHOP_WITH_ZEROMQ
+  if (carrier.zeromq) return MakeChannel(rookery::ZeroMq{.address = address});
 #endif
   return MakeChannel(rookery::Grpc{.address = address});
 }
@@ -224,18 +229,20 @@ std::shared_ptr<rookery::Channel> ChannelTo(const std::string& address,
 }  // namespace
 
 int DemoInProcesses(const std::string& program, const std::string& data_file,
-                    const std::string& nats_url, const std::string& kafka_brokers) {
+                    const Carrier& carrier) {
   const auto data = Read(data_file);
   if (!data) return 1;
   const ScratchFolder folder;
   std::printf("\nThe shop as three processes over %s\n\nThe services start\n",
-              !nats_url.empty()        ? "NATS"
-              : !kafka_brokers.empty() ? "Kafka"
-                                       : "gRPC");
+              !carrier.nats_url.empty()        ? "NATS"
+              : !carrier.kafka_brokers.empty() ? "Kafka"
+              : carrier.zeromq                 ? "ZeroMQ"
+                                               : "gRPC");
   const auto command = [&](std::vector<std::string> words) {
     words.insert(words.begin(), program);
-    if (!nats_url.empty()) words.push_back("--nats=" + nats_url);
-    if (!kafka_brokers.empty()) words.push_back("--kafka=" + kafka_brokers);
+    if (!carrier.nats_url.empty()) words.push_back("--nats=" + carrier.nats_url);
+    if (!carrier.kafka_brokers.empty()) words.push_back("--kafka=" + carrier.kafka_brokers);
+    if (carrier.zeromq) words.emplace_back("--zeromq");
     return words;
   };
   Process inventory("inventory", command({"inventory"}), folder.File("inventory.log"));
@@ -249,7 +256,7 @@ int DemoInProcesses(const std::string& program, const std::string& data_file,
   ok = Started(orders, folder);
   if (!ok) return Verdict(false);
   {
-    v1::OrdersClient client(ChannelTo(orders.address(), nats_url, kafka_brokers));
+    v1::OrdersClient client(ChannelTo(orders.address(), carrier));
     const Logs logs{[&folder](const std::string& service, const std::vector<std::string>& words) {
       return AwaitLines(folder.File(service + ".log"), words);
     }};

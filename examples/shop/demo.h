@@ -7,10 +7,16 @@
 
 namespace shop {
 
-// Starts `program` three times, as Inventory, Payments and Orders, and talks to Orders: over NATS
-// at that URL, over Kafka at those brokers, or if both are empty over gRPC.
+// What carries the calls: NATS at that URL, Kafka at those brokers, ZeroMQ; with none of them gRPC.
+struct Carrier {
+  std::string nats_url;
+  std::string kafka_brokers;
+  bool zeromq = false;
+};
+
+// Starts `program` three times, as Inventory, Payments and Orders, and talks to Orders.
 int DemoInProcesses(const std::string& program, const std::string& data_file,
-                    const std::string& nats_url, const std::string& kafka_brokers);
+                    const Carrier& carrier);
 
 // The same modules in this process, no network.
 int DemoInProcess(const std::string& data_file);

@@ -8,7 +8,8 @@
 //                                                       with --inproc in this one process
 //
 // With --nats=URL beside these, everything goes over NATS, and an address is that URL; with
-// --kafka=BROKERS over Kafka. The services are the same; what changes is what Listen and Client are
+// --kafka=BROKERS over Kafka; with --zeromq over ZeroMQ, and an address is what READY said, as it is
+// over gRPC. The services are the same; what changes is what Listen and Client are
 // given.
 #include <cstdio>
 #include <map>
@@ -27,6 +28,9 @@
 #endif
 #ifdef SHOP_WITH_NATS
 #include "rookery/transports/nats.h"
+#endif
+#ifdef SHOP_WITH_ZEROMQ
+#include "rookery/transports/zeromq.h"
 #endif
 #ifdef SHOP_WITH_KAFKA
 #include "kafka.h"
@@ -58,6 +62,13 @@ DynamicModule Clients(Flags& flags) {
 #endif
   const std::string inventory = flags["inventory"];
   const std::string payments = flags["payments"];
+#ifdef SHOP_WITH_ZEROMQ
+  if (flags.contains("zeromq")) {
+    return rookery::ClientsModule::Register(
+        rookery::Client<shop::v1::InventoryClient>(rookery::ZeroMq{.address = inventory}),
+        rookery::Client<shop::v1::PaymentsClient>(rookery::ZeroMq{.address = payments}));
+  }
+#endif
   return rookery::ClientsModule::Register(
       rookery::Client<shop::v1::InventoryClient>(Grpc{.address = inventory}),
       rookery::Client<shop::v1::PaymentsClient>(Grpc{.address = payments}));
@@ -79,6 +90,13 @@ int Serve(Application app, Flags& flags, [[maybe_unused]] const std::string& rol
     app.Listen(kafka);
 #else
     std::fprintf(stderr, "shop: built without Kafka (librdkafka-dev)\n");
+    return 2;
+#endif
+  } else if (flags.contains("zeromq")) {
+#ifdef SHOP_WITH_ZEROMQ
+    app.Listen(rookery::ZeroMq{.address = "tcp://127.0.0.1:*"});
+#else
+    std::fprintf(stderr, "shop: built without ZeroMQ (libzmq3-dev)\n");
     return 2;
 #endif
   } else {
@@ -118,7 +136,7 @@ int Usage() {
                "       shop orders --inventory=HOST:PORT --payments=HOST:PORT |\n"
                "       shop gateway --orders=HOST:PORT [--http=HOST:PORT] |\n"
                "       shop demo ORDERS.csv [--inproc]\n"
-               "each, but with --inproc, also with --nats=URL or --kafka=BROKERS\n");
+               "each, but with --inproc, also with --nats=URL, --kafka=BROKERS or --zeromq\n");
   return 2;
 }
 
@@ -160,7 +178,8 @@ int main(int argc, char** argv) {
   if (role == "demo" && words.size() == 2) {
     return flags.contains("inproc")
                ? shop::DemoInProcess(words[1])
-               : shop::DemoInProcesses(argv[0], words[1], flags["nats"], flags["kafka"]);
+               : shop::DemoInProcesses(argv[0], words[1],
+                                       {flags["nats"], flags["kafka"], flags.contains("zeromq")});
   }
   return Usage();
 }
