@@ -238,11 +238,7 @@ class Connection final : public ConnectionNode, public HttpExchange {
   // ---- ConnectionNode; Abort is HttpExchange's, too
   void Tick(Deadline now) noexcept override;
   void StopIntake() noexcept override;
-  bool Cancel(const absl::Status& reason) noexcept override {
-    if (!active_) return false;
-    cancel_.Cancel(reason);
-    return true;
-  }
+  bool Cancel(const absl::Status& reason) noexcept override;
   void Abort() noexcept override;
 
   // ---- HttpExchange
@@ -1107,6 +1103,21 @@ void Connection::StopIntake() noexcept {
   int waiting = 0;
   if (::ioctl(fd_, FIONREAD, &waiting) == 0 && waiting > 0) return;
   WakeReader(Filled::kEnd);
+}
+
+bool Connection::Cancel(const absl::Status& reason) noexcept {
+  if (!active_) return false;
+  cancel_.Cancel(reason);
+  if (frames_ != nullptr && !std::exchange(ws_close_sent_, true)) {
+    // Whoever reads or writes need not listen to the cancellation: for him the peer is gone.
+    AppendWebSocketClose(&out_, 1001, "the server is going away");
+    Flush();
+    ws_closed_by_peer_ = true;
+    if (reader_ != nullptr && reader_->EndAs(Filled::kEnd)) {
+      std::exchange(reader_, nullptr)->WakeLater();
+    }
+  }
+  return true;
 }
 
 void Connection::Abort() noexcept {
