@@ -8,9 +8,8 @@
 //                                                       with --inproc in this one process
 //
 // With --nats=URL beside these, everything goes over NATS, and an address is that URL; with
-// --kafka=BROKERS over Kafka; with --zeromq over ZeroMQ, and an address is what READY said, as it is
-// over gRPC. The services are the same; what changes is what Listen and Client are
-// given.
+// --kafka=BROKERS over Kafka; with --zeromq over ZeroMQ, and an address is what READY said, as over
+// gRPC. The services are the same; what changes is what Listen and Client are given.
 #include <cstdio>
 #include <map>
 #include <string>
