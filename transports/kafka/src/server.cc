@@ -310,20 +310,23 @@ class Consumer final : public WorkerSource,
       DropDelayed();
       if (watch_ != nullptr) watch_->Stop();
       StoreOffsets();
+      // A rebalance that waits for us must not wait for ever.
+      Leave();
+      parts_.clear();
+      last_part_.reset();
       const std::scoped_lock lock(engine_mutex_);
       engine_.reset();
       calls_.reset();
     });
-    LeaveGroup();
-    if (inbox_ != nullptr) inbox_->Close();
-    if (producer_ != nullptr) producer_->Close();
-    // Tasks that waited for the brokers, or for their time, have failed by now.
-    for (int i = 0; i < 5'000 && tasks_.load() > 0; ++i) {
+    // Tasks that waited for the brokers, or for their time, have been cancelled.
+    for (int i = 0; i < 6'000 && tasks_.load() > 0; ++i) {
       RunOn(loop_, [] {});
       std::this_thread::sleep_for(milliseconds(1));
     }
+    LeaveGroup();
+    if (inbox_ != nullptr) inbox_->Close();
+    if (producer_ != nullptr) producer_->Close();
     queue_.reset();
-    parts_.clear();
     handle_.reset();
   }
 
@@ -443,7 +446,12 @@ class Consumer final : public WorkerSource,
       dead_ = why;
     }
     Log().Error("the consumer gives its partitions up", {{"why", why.message()}});
-    rd_kafka_unsubscribe(handle_->get());
+    if (options_.assign.empty()) {
+      rd_kafka_unsubscribe(handle_->get());
+    } else {
+      LoseAll();
+      rd_kafka_assign(handle_->get(), nullptr);
+    }
   }
 
  private:
@@ -597,14 +605,14 @@ class Consumer final : public WorkerSource,
       self.OnRevoke(std::move(list), incremental);
     } else {
       Log().Warn("the group could not be joined", {{"why", rd_kafka_err2str(what)}});
-      self.LoseAll();
+      if (!self.closed_) self.LoseAll();
       rd_kafka_assign(client, nullptr);
     }
   }
 
   void OnAssign(ListPtr list, bool incremental) {
     if (closed_) {
-      // On its way out: librdkafka only wants an answer.
+      // On its way out, and on the thread that closes: librdkafka only wants an answer.
       if (incremental) {
         TakeError(rd_kafka_incremental_assign(handle_->get(), list.get()), "").IgnoreError();
       } else {
@@ -689,6 +697,10 @@ class Consumer final : public WorkerSource,
   // Revoked: what has begun is finished before the partitions go, as far as the grace allows, so
   // that the next owner does not do it again; what has not begun is the next owner's.
   void OnRevoke(ListPtr list, bool incremental) {
+    if (closed_) {
+      Unassign(list.get(), incremental);
+      return;
+    }
     ++revocations_;
     std::vector<std::shared_ptr<Part>> leaving;
     for (int i = 0; i < list->cnt; ++i) {
@@ -697,7 +709,7 @@ class Consumer final : public WorkerSource,
     }
     leaving_ = std::move(list);
     leaving_incremental_ = incremental;
-    if (closed_ || rd_kafka_assignment_lost(handle_->get()) != 0) {
+    if (rd_kafka_assignment_lost(handle_->get()) != 0) {
       Leave();
       return;
     }
@@ -750,7 +762,7 @@ class Consumer final : public WorkerSource,
     if (!std::exchange(leave_posted_, true)) {
       loop_.Post([consumer = weak_from_this()] {
         const auto self = consumer.lock();
-        if (self == nullptr) return;
+        if (self == nullptr || self->closed_) return;
         self->leave_posted_ = false;
         self->Leave();
       });
@@ -786,14 +798,16 @@ class Consumer final : public WorkerSource,
         return gone.contains(static_cast<const RecordReceipt&>(*message.receipt).part.get());
       });
     }
-    // librdkafka commits what is stored before the partitions go.
-    const absl::Status left =
-        leaving_incremental_
-            ? TakeError(rd_kafka_incremental_unassign(handle_->get(), list.get()), "unassign")
-            : ToStatus(rd_kafka_assign(handle_->get(), nullptr), "unassign");
-    if (!left.ok()) Log().Warn("partitions were not given up", {{"why", left.message()}});
+    Unassign(list.get(), leaving_incremental_);
     Show();
     MaybeIdle();
+  }
+  // librdkafka commits what is stored before the partitions go.
+  void Unassign(const rd_kafka_topic_partition_list_t* list, bool incremental) {
+    const absl::Status left =
+        incremental ? TakeError(rd_kafka_incremental_unassign(handle_->get(), list), "unassign")
+                    : ToStatus(rd_kafka_assign(handle_->get(), nullptr), "unassign");
+    if (!left.ok()) Log().Warn("partitions were not given up", {{"why", left.message()}});
   }
   void LoseAll() {
     ++revocations_;
@@ -818,8 +832,6 @@ class Consumer final : public WorkerSource,
   void LeaveGroup() noexcept {
     if (handle_ == nullptr) return;
     rd_kafka_t* const client = handle_->get();
-    // A rebalance that waits for us must not wait for ever.
-    if (leaving_ != nullptr) Leave();
     if (rd_kafka_error_t* const error = rd_kafka_consumer_close_queue(client, queue_.get())) {
       rd_kafka_error_destroy(error);
       return;
@@ -827,7 +839,6 @@ class Consumer final : public WorkerSource,
     const Deadline until = steady_clock::now() + kClose;
     while (rd_kafka_consumer_closed(client) == 0 && steady_clock::now() < until) {
       const RawMessage late(rd_kafka_consumer_poll(client, 20));
-      if (leaving_ != nullptr) Leave();
     }
     if (rd_kafka_consumer_closed(client) == 0) {
       Log().Warn("the group was not left in time: it will find out by session_timeout",
