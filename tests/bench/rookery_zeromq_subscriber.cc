@@ -37,6 +37,7 @@ int Listen(const Flags& flags) {
   module.ProvideValue(std::ref(meter)).Controller<EventController>();
   ApplicationOptions options;
   options.loop_threads = 1;
+  options.log.level = LogLevel::kWarn;
   Application app = Application::Create(std::move(module), std::move(options));
   ZeroMqEvents events;
   events.address = std::string(flags.Text("address", "tcp://127.0.0.1:5556"));

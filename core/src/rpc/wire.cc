@@ -357,8 +357,11 @@ absl::Status EncodePayload(WireCodec codec, const Message& message, std::size_t 
   std::size_t size = 0;
   if (codec == WireCodec::kProtobuf) {
     size = message.ByteSizeLong();
-    // Before anything is copied.
-    if (size <= limit && size <= INT_MAX) message.AppendToString(out);
+    // Before anything is copied. The sizes of its parts are known now, and not computed again.
+    if (size <= limit && size <= INT_MAX) {
+      out->resize(size);
+      message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out->data()));
+    }
   } else {
     const absl::Status written = AppendMessageAsJson(message, {}, out);
     if (absl::IsResourceExhausted(written)) return written;

@@ -54,11 +54,10 @@ void EventSocket::Check() {
     more = false;
     const int events = EventsOf(socket_.get());
     if ((events & ZMQ_POLLIN) != 0 && !paused_ && on_readable_) {
-      if (on_readable_()) {
-        // Others wait for the loop, too.
-        turn = kTurns;
-      }
-      more = true;
+      // It stopped before the end: others wait for the loop, too. Or else libzmq has just said that
+      // there is nothing more, and would say so again.
+      if (on_readable_()) turn = kTurns;
+      more = turn == kTurns || want_writable_;
     }
     if ((events & ZMQ_POLLOUT) != 0 && want_writable_ && on_writable_) {
       on_writable_();

@@ -1,6 +1,8 @@
 #include "event_wire.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -24,8 +26,12 @@ void Add(std::atomic<std::uint64_t>* counter, std::uint64_t more) noexcept {
 
 std::uint64_t GetLong(std::string_view bytes) noexcept {
   std::uint64_t number = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    number |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(&number, bytes.data(), sizeof number);
+  } else {
+    for (std::size_t i = 0; i < 8; ++i) {
+      number |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+    }
   }
   return number;
 }

@@ -279,6 +279,8 @@ void LoopSocket::Poll() {
     }
     frames.clear();
     if (closed_.load(std::memory_order_relaxed)) break;
+    // Nothing was sent since libzmq has said that there is nothing: it would say the same again.
+    if (waiting_.empty() && taken < kTurn && type_ != ZMQ_PUSH) break;
     if (!waiting_.empty()) SendWaiting();
     if (closed_.load(std::memory_order_relaxed)) break;
     int events = 0;
@@ -353,7 +355,7 @@ absl::Status LoopSocket::Send(Frames frames) {
   if (Loop::Current() == &loop_ && started_) [[likely]] {
     // A word about a message that another thread has sent does not overtake it.
     if (has_arrived_.load(std::memory_order_acquire)) TakeArrived();
-    return SendHere(std::move(frames), size, /*tell=*/false);
+    return SendHere(frames, size, /*tell=*/false);
   }
   if (!Admit(size)) return TooMuch();
   bool first = false;
@@ -387,12 +389,12 @@ void LoopSocket::TakeArrived() {
   if (closed_.load()) return;
   for (auto& [frames, size] : arrived) {
     pending_.fetch_sub(size, std::memory_order_acq_rel);
-    SendHere(std::move(frames), size, /*tell=*/true).IgnoreError();
+    SendHere(frames, size, /*tell=*/true).IgnoreError();
     if (closed_.load()) return;
   }
 }
 
-absl::Status LoopSocket::SendHere(Frames frames, std::size_t size, bool tell) {
+absl::Status LoopSocket::SendHere(Frames& frames, std::size_t size, bool tell) {
   const std::string_view key = KeyOf(frames);
   absl::Status status;
   const auto waits = waiting_.empty() ? waiting_.end() : waiting_.find(std::string(key));
@@ -500,8 +502,9 @@ LoopSocket::Sent LoopSocket::TrySend(Frames& frames) {
       if (error == EAGAIN) return Sent::kLater;
       return error == EHOSTUNREACH ? Sent::kNobody : Sent::kBroken;
     }
-    // Its bytes are libzmq's now, and may be gone.
+    // Its bytes are libzmq's now, and may be gone; what is left needs no closing.
     frames[i].large_ = nullptr;
+    frames[i].moved_ = true;
   }
   return Sent::kSent;
 }

@@ -41,30 +41,38 @@ namespace rookery::zeromq_adapter {
 // Bytes that one peer has not taken yet, although libzmq has them: of large frames alone.
 struct InFlight;
 
-// One frame of a message. Move-only; empty when made or moved from.
+// One frame of a message. Move-only; empty when made or moved from; one that was moved from can only
+// be assigned to.
 class Frame final {
  public:
   Frame() noexcept { zmq_msg_init(&message_); }
   // Copies. A large one is copied once, and counted for as long as libzmq holds it.
   explicit Frame(std::string_view bytes);
-  Frame(Frame&& other) noexcept : large_(std::exchange(other.large_, nullptr)) {
-    zmq_msg_init(&message_);
-    zmq_msg_move(&message_, &other.message_);
-  }
+  // What zmq_msg_move does, without its calls: a frame moves several times on its way.
+  Frame(Frame&& other) noexcept
+      : message_(other.message_),
+        large_(std::exchange(other.large_, nullptr)),
+        moved_(std::exchange(other.moved_, true)) {}
   Frame& operator=(Frame&& other) noexcept {
-    zmq_msg_move(&message_, &other.message_);
+    if (this == &other) return *this;
+    if (!moved_) zmq_msg_close(&message_);
+    message_ = other.message_;
     large_ = std::exchange(other.large_, nullptr);
+    moved_ = std::exchange(other.moved_, true);
     return *this;
   }
-  ~Frame() { zmq_msg_close(&message_); }
+  ~Frame() {
+    if (!moved_) zmq_msg_close(&message_);
+  }
 
   [[nodiscard]] std::string_view view() const noexcept {
+    if (moved_) return {};
     // libzmq takes no const message where it only looks.
     auto* const message = const_cast<zmq_msg_t*>(&message_);
     return {static_cast<const char*>(zmq_msg_data(message)), zmq_msg_size(message)};
   }
-  [[nodiscard]] std::size_t size() const noexcept { return zmq_msg_size(&message_); }
-  [[nodiscard]] bool more() const noexcept { return zmq_msg_more(&message_) != 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return moved_ ? 0 : zmq_msg_size(&message_); }
+  [[nodiscard]] bool more() const noexcept { return !moved_ && zmq_msg_more(&message_) != 0; }
   // What libzmq knows of who sent it ("User-Id", "Peer-Address"), or "".
   [[nodiscard]] std::string_view Property(const char* name) const noexcept;
   [[nodiscard]] zmq_msg_t* get() noexcept { return &message_; }
@@ -74,6 +82,7 @@ class Frame final {
   struct Large;
   zmq_msg_t message_;
   Large* large_ = nullptr;  // its bytes, if they were copied here; libzmq's to free
+  bool moved_ = false;      // message_ is somebody else's now
 };
 using Frames = absl::InlinedVector<Frame, 3>;
 
@@ -226,7 +235,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   void ReadMonitor();
   [[nodiscard]] bool Receive(Frames* frames);
   [[nodiscard]] Sent TrySend(Frames& frames);
-  [[nodiscard]] absl::Status SendHere(Frames frames, std::size_t size, bool tell);
+  [[nodiscard]] absl::Status SendHere(Frames& frames, std::size_t size, bool tell);
   void SendWaiting();
   [[nodiscard]] bool Admit(std::size_t size);
   [[nodiscard]] absl::Status TooMuch();
