@@ -1,7 +1,8 @@
 // What docs/wire.md says of ZeroMQ's frames, as a stranger would write it: for the benchmarks'
 // bare programs.
 //
-//   std::string header = bench::ZeroMqHeader("/rookery.bench.Echo/Say", bench::ZeroMqCallAddress(7));
+//   std::string header = bench::ZeroMqHeader("/rookery.bench.Echo/Say",
+//                                            bench::ZeroMqCallAddress(7));
 #ifndef ROOKERY_TESTS_BENCH_ZEROMQ_WIRE_H_
 #define ROOKERY_TESTS_BENCH_ZEROMQ_WIRE_H_
 

@@ -61,11 +61,24 @@ ZeroMq CallOptionsOf(const Arguments& arguments) {
   options.heartbeat = milliseconds(NumberFlag(arguments, "heartbeat_ms", 200));
   options.keepalive = milliseconds(NumberFlag(arguments, "keepalive_ms", 10'000));
   options.max_reconnect_wait = milliseconds(200);
+  options.via_broker = NumberFlag(arguments, "via_broker", 0) != 0;
   return options;
 }
 
 int ServerRole(const Arguments& arguments) {
   return ServeEcho(arguments, CallOptionsOf(arguments));
+}
+
+// Becomes a rookery-zmq-broker, which says READY as we do.
+int BrokerRole(const Arguments& arguments) {
+  Arguments words = arguments;
+  words[0] = ROOKERY_ZMQ_BROKER;
+  std::vector<char*> raw;
+  for (std::string& word : words) raw.push_back(word.data());
+  raw.push_back(nullptr);
+  execv(raw[0], raw.data());
+  std::perror(raw[0]);
+  return 2;
 }
 
 int CallerRole(const Arguments& arguments) {
@@ -376,6 +389,64 @@ Row KilledServers(const Environment& environment) {
   return row;
 }
 
+// The same behind a broker, which is not harmed.
+Row KilledWorkers(const Environment& environment) {
+  constexpr int kCallers = 16;
+  std::mt19937_64 random(environment.seed);
+  const std::string clients = "ipc://" + (environment.folder / "calls").string();
+  const std::string workers = "ipc://" + (environment.folder / "workers").string();
+  Process broker(
+      {"zeromq-broker", "--calls=" + clients, "--workers=" + workers, "--worker-timeout-ms=800"});
+  broker.Expect("READY");
+  Servers servers(environment, {"zeromq-server", "--via_broker=1", "--address=" + workers});
+  for (std::size_t i = 0; i < 3; ++i) servers.Start();
+  // They have registered.
+  Wait(500);
+  const std::string path = environment.folder / "caller.journal";
+  Process caller({"zeromq-caller", "--address=" + clients, "--journal=" + path,
+                  "--timeout_ms=10000", "--callers=" + std::to_string(kCallers)});
+  caller.Expect("READY");
+  Wait(300);
+  std::vector<std::int64_t> faults;
+  int harmed = 0;
+  const int rounds = environment.longer ? 40 : 4;
+  for (int round = 0; round < rounds; ++round) {
+    const std::size_t victim = random() % servers.size();
+    faults.push_back(MonotonicNs());
+    ++harmed;
+    if (round % 2 == 1) {
+      servers[victim].Stop();
+      Wait(1'500);
+      servers[victim].Continue();
+    } else {
+      servers[victim].Kill();
+      Wait(200);
+      servers.Restart(victim);
+    }
+    Wait(300);
+  }
+  Finish(caller);
+  broker.Terminate();
+  broker.Expect("DONE");
+  const int code = broker.Wait();
+  const std::vector<JournalEntry> asked = ReadJournal(path);
+  const Verdict verdict = Classify(asked, servers.Journals());
+  Row row = RowOf(verdict);
+  row.recovery_ms = RecoveryMs(asked, faults);
+  const auto late = std::count_if(asked.begin(), asked.end(), [](const JournalEntry& entry) {
+    return entry.kind == 'F' &&
+           entry.extra == static_cast<int>(absl::StatusCode::kDeadlineExceeded);
+  });
+  // What it had in hand, and the call by which the broker finds out.
+  const auto most = static_cast<std::uint64_t>(harmed * (kCallers + 1));
+  row.ok = KeepsItsWord(verdict) && verdict.failed <= most && late == 0 && code == 0 &&
+           row.recovery_ms >= 0;
+  row.remark = std::to_string(harmed) + " workers killed or stopped, " + FailuresOf(asked) +
+               " (at most " + std::to_string(most) + " in all), the broker's exit " +
+               std::to_string(code);
+  return row;
+}
+
 // A network that swallows everything, without a word: found out by the heartbeat, and calls go to
 // the other server.
 Row SilentNetwork(const Environment& environment) {
@@ -597,6 +668,7 @@ Row NoReplyToOthers(const Environment& environment) {
 std::vector<FaultTest> ZeroMqTests() {
   return {
       {"Z-01", "calls while servers are killed and stopped", KilledServers},
+      {"Z-01-broker", "the same behind a broker", KilledWorkers},
       {"Z-02", "calls over a network that falls silent", SilentNetwork},
       {"Z-03", "events that are lost are counted", LostEvents},
       {"Z-04", "subscribers that come late miss nothing from then on", LateSubscribers},
@@ -609,9 +681,8 @@ std::vector<FaultTest> ZeroMqTests() {
 
 std::vector<Role> ZeroMqRoles() {
   return {
-      {"zeromq-server", ServerRole},
-      {"zeromq-caller", CallerRole},
-      {"zeromq-publisher", PublisherRole},
+      {"zeromq-server", ServerRole},         {"zeromq-broker", BrokerRole},
+      {"zeromq-caller", CallerRole},         {"zeromq-publisher", PublisherRole},
       {"zeromq-subscriber", SubscriberRole},
   };
 }

@@ -80,6 +80,11 @@ class Listener final {
     const int running = ++heard_.running;
     if (running > heard_.most) heard_.most = running;
     if (event.text() == "wait") co_await heard_.release.Wait();
+    if (event.text() == "who") {
+      heard_.Add(call.peer().identity);
+      --heard_.running;
+      co_return;
+    }
     heard_.Add(event.text() == "id" ? std::string(call.metadata().Get("ce-type").value_or("none"))
                                     : event.text());
     --heard_.running;
@@ -409,6 +414,48 @@ TEST_F(ZeroMqEventsTest, ARestartedPublisherIsHeardAgain) {
   ASSERT_TRUE(Publish(*client, "2").ok());
   EXPECT_TRUE(Eventually([&] { return node.heard().count() == 2; }));
   EXPECT_EQ(node.counts().lost, 0U);
+}
+
+TEST_F(ZeroMqEventsTest, CurveLetsInWhoHasAKeyAndSaysWhoItIs) {
+  const ZeroMqKeys listener = NewZeroMqKeys().value();
+  const ZeroMqKeys friendly = NewZeroMqKeys().value();
+  const ZeroMqKeys stranger = NewZeroMqKeys().value();
+  ZeroMqEvents listening = At("a");
+  listening.listens = ZeroMqListens::kSubscriber;
+  listening.zeromq.curve =
+      ZeroMqCurve{.secret_key = listener.secret_key, .allow = {{friendly.public_key, "payments"}}};
+  Node node(listening);
+  const auto with = [&](const ZeroMqKeys& keys, const std::string& server) {
+    ZeroMqEvents options = At("a");
+    options.listens = ZeroMqListens::kSubscriber;
+    options.min_subscribers = 1;
+    options.zeromq.curve = ZeroMqCurve{.secret_key = keys.secret_key, .server_key = server};
+    return options;
+  };
+  EchoClient unknown(MakeChannel(with(stranger, listener.public_key)));
+  EchoClient deceived(MakeChannel(with(friendly, stranger.public_key)));
+  ZeroMqEvents good = with(friendly, listener.public_key);
+  good.zeromq.wait_for_ready = true;
+  EchoClient known(MakeChannel(good));
+  ASSERT_TRUE(Publish(known, "who").ok());
+  EXPECT_TRUE(Eventually([&] { return node.heard().count() == 1; }));
+  EXPECT_THAT(node.heard().all(), ElementsAre("payments"));
+  EXPECT_EQ(Publish(unknown, "x").code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Publish(deceived, "x").code(), absl::StatusCode::kUnavailable);
+  // The other way round: publishers listen.
+  ZeroMqEvents publishing = At("b");
+  publishing.zeromq.curve = listening.zeromq.curve;
+  EchoClient publisher(MakeChannel(publishing));
+  ZeroMqEvents subscribing = At("b");
+  subscribing.zeromq.curve =
+      ZeroMqCurve{.secret_key = friendly.secret_key, .server_key = listener.public_key};
+  Node subscriber(subscribing);
+  ASSERT_TRUE(Publish(publisher, "x").ok());
+  EXPECT_TRUE(Eventually([&] { return subscriber.heard().count() == 1; }));
+  // A listener without a list of keys would let in nobody.
+  publishing.zeromq.curve->allow.clear();
+  publishing.address = At("c").address;
+  EXPECT_THROW((void)MakeChannel(publishing), RpcException);
 }
 
 TEST_F(ZeroMqEventsTest, WhatIsNoEventIsRefusedAndCounted) {

@@ -35,8 +35,8 @@ struct EventStamp {
   std::uint64_t publisher = 0;
   std::uint64_t sequence = 0;  // from 1, of this publisher and subject
 };
-// subject, NUL, publisher, sequence: little-endian, in front of the header. Subscriptions are by the
-// beginning of it.
+// subject, NUL, publisher, sequence: little-endian, in front of the header. Subscriptions are by
+// the beginning of it.
 [[nodiscard]] std::string FormatTopic(std::string_view subject, const EventStamp& stamp);
 // *rest: what follows.
 [[nodiscard]] bool ParseTopic(std::string_view frame, std::string_view* subject, EventStamp* stamp,

@@ -41,8 +41,8 @@ namespace rookery::zeromq_adapter {
 // Bytes that one peer has not taken yet, although libzmq has them: of large frames alone.
 struct InFlight;
 
-// One frame of a message. Move-only; empty when made or moved from; one that was moved from can only
-// be assigned to.
+// One frame of a message. Move-only; empty when made or moved from; one that was moved from can
+// only be assigned to.
 class Frame final {
  public:
   Frame() noexcept { zmq_msg_init(&message_); }
