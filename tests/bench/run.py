@@ -25,7 +25,8 @@ import sys
 import tempfile
 import time
 
-NAMES = ["grpc-unary", "grpc-stream", "nats", "zeromq", "inproc-call", "cls", "bootstrap", "startup", "json"]
+NAMES = ["grpc-unary", "grpc-stream", "nats", "zeromq", "kafka", "inproc-call", "cls", "bootstrap",
+         "startup", "json"]
 GIVE_UP_S = 600
 
 
@@ -488,6 +489,89 @@ class NatsBroker:
             self._process.wait()
 
 
+def kafka(build, pairs, table):
+    """Against librdkafka's mock brokers, which cost little and are the same for both; each run has a
+    cluster of its own."""
+    if not has_kafka(build):
+        raise RuntimeError("it needs librdkafka: apt-get install librdkafka-dev")
+    programs = {"ours": "bench_rookery_kafka", "bare": "bench_baseline_kafka"}
+
+    def run(program, brokers, **flags):
+        command = [str(build / program), f"--brokers={brokers}", "--topic=bench.said",
+                   *(f"--{flag}={value}" for flag, value in flags.items())]
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=100)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed")
+        return json.loads(done.stdout) if done.stdout else None
+
+    def measure(times, filled=0, **flags):
+        results = {name: [] for name in programs}
+        for _ in range(times):
+            for name, program in programs.items():
+                with MockKafka(build) as mock:
+                    if filled:
+                        run(programs["bare"], mock.brokers, mode="fill", count=filled,
+                            keys=flags["keys"])
+                    results[name].append(run(program, mock.brokers, **flags))
+        return results
+
+    def add(case, results, budget=None, cpu=True):
+        rate = [[one["messages_per_s"] for one in results[name]] for name in programs]
+        table.add(case, "messages/s", *rate, budget)
+        if cpu:
+            cost = [[one["cpu_us_per_message"] for one in results[name]] for name in programs]
+            table.add(f"{case}, CPU", "CPU us/message", *cost)
+
+    for keys in (1, 4, 16):
+        add(f"consume keys={keys}", measure(pairs, 100_000, mode="consume", group="bench",
+                                            count=100_000, keys=keys), at_least(0.90))
+    # What handlers that take time come to is a matter of how many of them run at a time: a second's
+    # worth each.
+    for handler_ms in (1, 10):
+        for keys in (1, 4, 16):
+            count = min(1_000 * keys // handler_ms, 5_000)
+            add(f"consume keys={keys} handler={handler_ms} ms",
+                measure(min(pairs, 3), count, mode="consume", group="bench", count=count, keys=keys,
+                        handler_ms=handler_ms), at_least(0.90), cpu=False)
+    # Each sender awaits that its record is stored before it sends the next.
+    for keys in (1, 4, 16):
+        add(f"produce keys={keys}", measure(pairs, mode="produce", count=5_000 * min(keys, 4),
+                                            keys=keys, outstanding=keys))
+    add("produce keys=16, 1000 under way", measure(pairs, mode="produce", count=100_000, keys=16,
+                                                   outstanding=1_000, linger_ms=5))
+
+
+def has_kafka(build):
+    return (build / "bench_rookery_kafka").exists()
+
+
+class MockKafka:
+    """librdkafka's mock brokers in a process of their own; use it as a context manager."""
+
+    def __init__(self, build):
+        places = (build / "mock_kafka", build.parent / "support" / "mock_kafka")
+        self._program = next((str(place) for place in places if place.exists()), "mock_kafka")
+
+    def __enter__(self):
+        self._process = subprocess.Popen([self._program, "--topic=bench.said:12"],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        words = self._process.stdout.readline().split()
+        if len(words) != 2 or words[0] != "READY":
+            self.__exit__()
+            raise RuntimeError("the mock brokers do not start")
+        self.brokers = words[1]
+        return self
+
+    def __exit__(self, *failure):
+        self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+
 def in_process(build, pairs, table, program, budgets):
     """For programs that time ours and the baseline in turn themselves; they print JSON."""
     command = [str(build / program), f"--pairs={max(pairs, 5)}"]
@@ -650,6 +734,9 @@ def main():
     if arguments.name == "all" and not has_zeromq(binaries):
         print("zeromq: SKIPPED, it needs libzmq3-dev")
         names = [name for name in names if name != "zeromq"]
+    if arguments.name == "all" and not has_kafka(binaries):
+        print("kafka: SKIPPED, it needs librdkafka-dev")
+        names = [name for name in names if name != "kafka"]
     for name in names:
         signal.alarm(GIVE_UP_S)
         before = cpu_times()
