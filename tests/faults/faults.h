@@ -35,7 +35,8 @@ struct Row {
   std::uint64_t phantom = 0;
   double recovery_ms = 0;
   bool ok = false;
-  std::string remark;  // what else was counted, or what was wrong
+  std::string skipped;  // why the test could not be run; empty: it was
+  std::string remark;   // what else was counted, or what was wrong
 };
 
 // What a test is given.
@@ -74,6 +75,10 @@ struct Role {
 [[nodiscard]] std::vector<Role> JetStreamRoles();
 [[nodiscard]] std::vector<FaultTest> ZeroMqTests();
 [[nodiscard]] std::vector<Role> ZeroMqRoles();
+// Where the Kafka transport is built.
+[[nodiscard]] std::vector<FaultTest> KafkaTests();
+[[nodiscard]] std::vector<Role> KafkaRoles();
+[[nodiscard]] std::vector<FaultTest> RealKafkaTests();
 
 }  // namespace rookery::faults
 

@@ -136,6 +136,7 @@ std::unique_ptr<KafkaBroker> KafkaBroker::Start(const KafkaBrokerOptions& option
 
 KafkaBroker::KafkaBroker(KafkaBrokerOptions options) : options_(std::move(options)) {
   FreePorts(ports_, 5);
+  if (options_.front) front_ = options_.front(ports_[0]);
   std::string name = (std::filesystem::temp_directory_path() / "rookery-kafka-XXXXXX").string();
   if (mkdtemp(name.data()) != nullptr) folder_ = name;
 }
@@ -168,6 +169,9 @@ bool KafkaBroker::Run() {
     words.push_back("--user=" + user + ":" + password);
   }
   if (options_.acl) words.emplace_back("--acl");
+  if (front_ != 0) {
+    words.push_back("--set=advertised.listeners=PLAINTEXT://127.0.0.1:" + std::to_string(front_));
+  }
   for (const std::string& line : options_.settings) words.push_back("--set=" + line);
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
@@ -404,6 +408,28 @@ std::vector<PeekedRecord> KafkaPeek::Read(const std::string& topic, bool committ
   return records;
 }
 
+namespace {
+
+void Put(rd_kafka_t* client, const std::string& topic,
+         const std::vector<std::pair<std::string, std::string>>& records) {
+  for (const auto& [key, value] : records) {
+    Must(rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic.c_str()),
+                           RD_KAFKA_V_KEY(key.data(), key.size()),
+                           RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
+                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+         "writing " + topic);
+  }
+}
+
+void MustNot(rd_kafka_error_t* error, const std::string& what) {
+  if (error == nullptr) return;
+  const rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+  rd_kafka_error_destroy(error);
+  Fail(what, code);
+}
+
+}  // namespace
+
 void KafkaPeek::Write(const std::string& topic,
                       const std::vector<std::pair<std::string, std::string>>& records) const {
   Settings settings = settings_;
@@ -413,18 +439,28 @@ void KafkaPeek::Write(const std::string& topic,
   settings["queue.buffering.max.messages"] = "1000000";
   int failed = 0;
   const auto client = Open(RD_KAFKA_PRODUCER, brokers_, settings, &failed);
-  for (const auto& [key, value] : records) {
-    Must(rd_kafka_producev(client.get(), RD_KAFKA_V_TOPIC(topic.c_str()),
-                           RD_KAFKA_V_KEY(key.data(), key.size()),
-                           RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
-                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
-         "writing " + topic);
-  }
+  Put(client.get(), topic, records);
   Must(rd_kafka_flush(client.get(), patience_ms_), "writing " + topic);
   if (failed > 0) {
     throw std::runtime_error("Kafka: writing " + topic + ": " + std::to_string(failed) +
                              " records were not stored");
   }
+}
+
+void KafkaPeek::WriteTransaction(const std::string& topic, const std::string& transactional_id,
+                                 const std::vector<std::pair<std::string, std::string>>& records,
+                                 bool commit) const {
+  Settings settings = settings_;
+  settings["transactional.id"] = transactional_id;
+  const auto client = Open(RD_KAFKA_PRODUCER, brokers_, settings);
+  MustNot(rd_kafka_init_transactions(client.get(), patience_ms_), "init_transactions");
+  MustNot(rd_kafka_begin_transaction(client.get()), "begin_transaction");
+  Put(client.get(), topic, records);
+  // Before it is aborted: what has not been sent yet would never be in the log.
+  Must(rd_kafka_flush(client.get(), patience_ms_), "writing " + topic);
+  MustNot(commit ? rd_kafka_commit_transaction(client.get(), patience_ms_)
+                 : rd_kafka_abort_transaction(client.get(), patience_ms_),
+          commit ? "commit_transaction" : "abort_transaction");
 }
 
 }  // namespace rookery::testing

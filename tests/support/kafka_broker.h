@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +31,8 @@ struct KafkaBrokerOptions {
   std::vector<std::pair<std::string, std::string>> users = {};
   // Lines of server.properties.
   std::vector<std::string> settings = {};
+  // Given the port that it listens on, the one that clients are to be told: of a proxy before it.
+  std::function<int(int port)> front = {};
 };
 
 // Not thread-safe. The broker ends with the thread that started it, if not before.
@@ -71,6 +74,7 @@ class KafkaBroker final {
   }
 
   const KafkaBrokerOptions options_;
+  int front_ = 0;
   int ports_[5] = {};  // plain, controller, SASL, TLS, SASL within TLS
   std::filesystem::path folder_;
   pid_t process_ = -1;
@@ -113,6 +117,10 @@ class KafkaPeek final {
   // Stores records one after the other and waits for all of them; the partition is the key's.
   void Write(const std::string& topic,
              const std::vector<std::pair<std::string, std::string>>& records) const;
+  // The same in a transaction, which then is committed or aborted.
+  void WriteTransaction(const std::string& topic, const std::string& transactional_id,
+                        const std::vector<std::pair<std::string, std::string>>& records,
+                        bool commit) const;
 
  private:
   [[nodiscard]] int Partitions(const std::string& topic) const;
