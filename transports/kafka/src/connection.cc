@@ -844,13 +844,14 @@ absl::Status Inbox::Open(const std::shared_ptr<Handle>& producer,
   if (!conf.ok()) return conf.status();
   auto handle = OpenHandle(*std::move(conf), RD_KAFKA_CONSUMER);
   if (!handle.ok()) return handle.status();
+  // Through the consumer: producers that ask for topics make them.
   // What nobody has read within minutes nobody waits for any more.
   auto counts = EnsureTopics(
-      producer->get(), options_, {topic_}, own_topic_ || options_.topics == KafkaTopics::kCreate, 1,
-      {{"retention.ms", "600000"}, {"cleanup.policy", "delete"}}, give_up, &made_);
+      (*handle)->get(), options_, {topic_}, own_topic_ || options_.topics == KafkaTopics::kCreate,
+      1, {{"retention.ms", "600000"}, {"cleanup.policy", "delete"}}, give_up, &made_);
   if (counts.ok() && !others.empty()) {
     auto more =
-        EnsureTopics(producer->get(), options_, others, options_.topics == KafkaTopics::kCreate, 1,
+        EnsureTopics((*handle)->get(), options_, others, options_.topics == KafkaTopics::kCreate, 1,
                      {{"retention.ms", "600000"}, {"cleanup.policy", "delete"}}, give_up);
     if (!more.ok()) return more.status();
     counts->insert(more->begin(), more->end());

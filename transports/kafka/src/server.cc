@@ -1350,7 +1350,7 @@ class KafkaServer final : public ServerTransport {
       consumers_.push_back(consumer);
       status = consumer->OpenProducer();
       // Topics first: what is subscribed to is there.
-      if (status.ok() && i == 0) status = SetUpTopics(*consumer, give_up);
+      if (status.ok() && i == 0) status = SetUpTopics(give_up);
       if (status.ok()) status = consumer->Open(give_up);
       if (status.ok()) {
         status = consumer->Begin(
@@ -1421,7 +1421,7 @@ class KafkaServer final : public ServerTransport {
   }
 
  private:
-  absl::Status SetUpTopics(Consumer& consumer, Deadline give_up) {
+  absl::Status SetUpTopics(Deadline give_up) {
     std::vector<std::string> topics = routes_.Topics();
     if (routes_.has_events()) {
       std::set<std::string> letters;
@@ -1430,9 +1430,15 @@ class KafkaServer final : public ServerTransport {
       }
       topics.insert(topics.end(), letters.begin(), letters.end());
     }
+    // Not through the producer: to ask as one makes the topics that are not there, with as many
+    // partitions as the brokers think right.
+    absl::StatusOr<ConfPtr> conf = ToConf(options_, Role::kInbox);
+    if (!conf.ok()) return conf.status();
+    auto asking = OpenHandle(*std::move(conf), RD_KAFKA_CONSUMER);
+    if (!asking.ok()) return asking.status();
     const auto made =
-        EnsureTopics(consumer.producer()->handle()->get(), options_, topics,
-                     options_.topics == KafkaTopics::kCreate, options_.partitions, {}, give_up);
+        EnsureTopics((*asking)->get(), options_, topics, options_.topics == KafkaTopics::kCreate,
+                     options_.partitions, {}, give_up);
     return made.status();
   }
   [[nodiscard]] std::size_t held() const noexcept {
