@@ -50,6 +50,9 @@ struct FaultTest {
   std::string name;   // "N-06"
   std::string title;  // what is promised
   std::function<Row(const Environment& environment)> run;
+  // Waits more than it works, and starts all that it needs itself: may run beside others of its
+  // kind, on a thread of its own.
+  bool beside = false;
 };
 
 struct Role {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -15,6 +16,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "faults.h"
@@ -22,6 +24,8 @@
 
 namespace rookery::faults {
 namespace {
+
+constexpr int kBeside = 3;
 
 std::vector<FaultTest> AllTests() {
   std::vector<FaultTest> all = JetStreamTests();
@@ -166,15 +170,37 @@ int Run(const std::vector<std::string>& arguments) {
   std::printf("seed %llu%s\n%-10s %9s %6s %6s %10s %8s %12s\n",
               static_cast<unsigned long long>(environment.seed), environment.longer ? ", long" : "",
               "test", "acked", "lost", "dup.", "reordered", "phantom", "recovery_ms");
-  std::vector<Row> rows;
-  bool ok = true;
-  for (const FaultTest& test : tests) {
+  std::vector<Row> rows(tests.size());
+  std::vector<double> seconds(tests.size());
+  const auto run = [&](std::size_t i) {
+    Environment mine = environment;
+    // Another schedule each time.
+    if (repeat > 1) mine.seed += i;
     const auto began = std::chrono::steady_clock::now();
-    rows.push_back(RunOne(test, environment));
+    rows[i] = RunOne(tests[i], mine);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    Show(test, rows.back(), took.count());
-    ok = ok && rows.back().ok;
-    if (repeat > 1) ++environment.seed;
+    seconds[i] = took.count();
+  };
+  // A child lives no longer than the thread that started it: each test has one of its own.
+  std::vector<std::size_t> together;
+  for (std::size_t i = 0; i < tests.size(); ++i) {
+    if (tests[i].beside) together.push_back(i);
+  }
+  std::atomic<std::size_t> next{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kBeside; ++i) {
+    threads.emplace_back([&] {
+      for (std::size_t at = next++; at < together.size(); at = next++) {
+        run(together[at]);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  bool ok = true;
+  for (std::size_t i = 0; i < tests.size(); ++i) {
+    if (!tests[i].beside) run(i);
+    Show(tests[i], rows[i], seconds[i]);
+    ok = ok && rows[i].ok;
   }
   if (!json_path.empty() && !(std::ofstream(json_path) << JsonOf(tests, rows))) {
     std::fprintf(stderr, "cannot write %s\n", json_path.c_str());

@@ -2,10 +2,10 @@
 // KafkaPeek, which looks into brokers of any kind with librdkafka alone.
 //
 //   std::string why;
-//   const auto broker = KafkaBroker::Start({.acl = true}, &why);    // null: why says what is missing
+//   const auto broker = KafkaBroker::Start({.acl = true}, &why);  // null: why says what is missing
 //   KafkaPeek peek(broker->plain());
 //   peek.CreateTopic("payments", 12);
-//   broker->Restart();                                              // by SIGKILL
+//   broker->Restart();                                            // by SIGKILL
 //
 // Needs Java and what deploy/kafka/fetch has brought.
 #ifndef ROOKERY_TESTS_SUPPORT_KAFKA_BROKER_H_
