@@ -263,6 +263,22 @@ TEST_F(KafkaWorker, PartitionsThatGoAreFinishedFirst) {
   EXPECT_TRUE(Eventually([&] { return second.stats().partitions.size() == 6; }));
 }
 
+TEST_F(KafkaWorker, PartitionsThatComeBackAreReadAgain) {
+  KafkaNode first(seen_, member());
+  {
+    KafkaNode second(seen_, member());
+    EXPECT_TRUE(Eventually([&] { return first.stats().partitions.size() == 6; }));
+  }
+  EXPECT_TRUE(Eventually([&] { return first.stats().partitions.size() == 12; }));
+  KafkaStranger stranger(brokers_.address());
+  for (int partition = 0; partition < 4; ++partition) {
+    stranger.Send("echo.said", "", Said("a").SerializeAsString(), {}, partition);
+    stranger.Send("keyed", "", Said("b").SerializeAsString(), {}, partition);
+  }
+  EXPECT_TRUE(Eventually([&] { return seen_.size() == 8; }));
+  EXPECT_TRUE(Eventually([&] { return Committed() == 4; }));
+}
+
 TEST_F(KafkaWorker, AMemberThatGetsNothingStartsAllTheSame) {
   KafkaMock brokers;
   brokers.CreateTopic("echo.said", 1);

@@ -351,7 +351,6 @@ class Consumer final : public WorkerSource,
       return absl::UnavailableError(
           absl::StrCat("no broker of ", options_.brokers, " can be reached"));
     }
-    if (!unassigned_.ok()) return unassigned_;
     if (!troubles_.empty()) return troubles_.begin()->second;
     return absl::OkStatus();
   }
@@ -411,7 +410,8 @@ class Consumer final : public WorkerSource,
     if (!stalled_ || engine_ == nullptr) return;
     const std::size_t room = engine_->room();
     if (hard_) {
-      if (room >= (options_.prefetch + 1) / 2) ResumeAll();
+      // A quarter, and no more: what is stuck may hold the rest, and others are to flow.
+      if (room >= std::max<std::size_t>(1, options_.prefetch / 4)) ResumeAll();
     } else if (room < std::max<std::size_t>(1, options_.prefetch / 4)) {
       return;
     }
@@ -658,12 +658,16 @@ class Consumer final : public WorkerSource,
       parts_[{each.topic, each.partition}] = part;
     }
     last_part_.reset();
+    // librdkafka remembers, over an assignment, what was paused in the one before.
+    const ListPtr mine(rd_kafka_topic_partition_list_copy(list));
+    rd_kafka_resume_partitions(handle_->get(), mine.get());
     if (stopping_ || hard_) PauseAll();
     Show();
     {
       const std::scoped_lock lock(health_mutex_);
       assigned_ = true;
-      unassigned_ = absl::OkStatus();
+      for (int i = 0; i < list->cnt; ++i) troubles_.erase(list->elems[i].topic);
+      has_troubles_ = !troubles_.empty();
     }
     assigned_now_.notify_all();
     return absl::OkStatus();
@@ -1320,7 +1324,6 @@ class Consumer final : public WorkerSource,
   bool assigned_ = false;  // guarded by health_mutex_, as is all below
   bool down_ = false;
   absl::Status dead_;
-  absl::Status unassigned_;
   std::map<std::string, absl::Status> troubles_;  // by topic
   std::vector<WorkerSnapshot::Partition> shown_;
 };
