@@ -25,8 +25,8 @@ import sys
 import tempfile
 import time
 
-NAMES = ["grpc-unary", "grpc-stream", "nats", "zeromq", "kafka", "inproc-call", "cls", "bootstrap",
-         "startup", "json"]
+NAMES = ["grpc-unary", "grpc-stream", "nats", "zeromq", "kafka", "gateway", "inproc-call", "cls",
+         "bootstrap", "startup", "json"]
 GIVE_UP_S = 600
 
 
@@ -450,6 +450,43 @@ def zeromq(build, pairs, table, profiles):
                   *([budget] if budget else []))
 
 
+def gateway(build, pairs, table, profiles):
+    if not (build / "bench_http_client").exists():
+        raise RuntimeError("the gateway is not in this build: configure it with ROOKERY_WITH_GATEWAY")
+    # Of ours the whole way: JSON to protobuf, a handler, and JSON again. Beast sends back the bytes.
+    kinds = {"ours": ("bench_rookery_gateway", "bench_http_client"),
+             "beast": ("bench_baseline_beast", "bench_http_client"),
+             "grpc": ("bench_rookery_grpc", "bench_client")}
+    for outstanding in (1, 64, 256):
+        cost = {name: [] for name in kinds}
+        rate = {name: [] for name in kinds}
+        for _ in range(2 * pairs + 1):
+            for name, (program, load) in kinds.items():
+                with Server([build / program]) as server:
+                    result = client(build, server, program=load, warmup_ms=100, duration_ms=400,
+                                    outstanding=outstanding)
+                cost[name].append(result["server_cpu_us_per_call"])
+                rate[name].append(result["calls_per_s"])
+        table.add(f"unary C={outstanding}", "CPU us/request", cost["ours"], cost["beast"],
+                  at_most(1.5))
+        table.add(f"unary C={outstanding}", "requests/s", rate["ours"], rate["beast"])
+        table.add(f"unary C={outstanding}, against our gRPC", "CPU us/request", cost["ours"],
+                  cost["grpc"])
+    samples = {"ours": [], "beast": []}
+    for _ in range(pairs):
+        for name, counted in samples.items():
+            program, load = kinds[name]
+            counted.append(instructions_per_call(build, [build / program], calls=3000,
+                                                 outstanding=64, name=f"gateway-{name}",
+                                                 keep=profiles, program=load))
+    table.add("unary, instructions C=64", "instructions/request", samples["ours"],
+              samples["beast"])
+    in_process(build, pairs, table, "bench_gateway_match", {
+        "match among 1000 routes, against 10": at_most(2),
+        "match among 10000 routes, against 10": at_most(2),
+    })
+
+
 def has_zeromq(build):
     return (build / "bench_zeromq_client").exists()
 
@@ -743,7 +780,7 @@ def main():
         table = Table(name)
         benchmark = json_text if name == "json" else globals()[name.replace("-", "_")]
         try:
-            if name in ("grpc-unary", "grpc-stream", "nats", "zeromq"):
+            if name in ("grpc-unary", "grpc-stream", "nats", "zeromq", "gateway"):
                 benchmark(binaries, arguments.pairs, table, arguments.profiles)
             else:
                 benchmark(binaries, arguments.pairs, table)
