@@ -61,6 +61,16 @@ constexpr std::string_view kRequestId = "x-request-id";  // what calls have anyw
   return absl::StrCat(usual.count());
 }
 
+// The host of a peer's address: "ipv4:127.0.0.1:53412", "ipv6:[::1]:53412".
+std::string_view HostOf(std::string_view address) {
+  const bool known = address.starts_with("ipv4:") || address.starts_with("ipv6:");
+  const std::size_t colon = address.rfind(':');
+  if (!known || colon < 5) return address;
+  std::string_view host = address.substr(5, colon - 5);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return host;
+}
+
 }  // namespace
 
 EdgeRules::EdgeRules(const HttpGateway& o)
@@ -81,7 +91,8 @@ InboundCall::InboundCall(const EdgeRules& rules, HttpExchange& exchange)
   path_ = request.target.substr(0, question);
   if (question != std::string_view::npos) query_ = request.target.substr(question + 1);
   const Peer& peer = exchange.peer();
-  const std::optional<Address> address = ParseAddress(peer.address);
+  const std::optional<Address> address =
+      rules.proxies.empty() ? std::nullopt : ParseAddress(peer.address);
   const bool behind_proxy = address && AnyContains(rules.proxies, *address);
   const auto& identities = rules.options.trust.identities;
   trusted_ = behind_proxy ||
@@ -97,7 +108,7 @@ InboundCall::InboundCall(const EdgeRules& rules, HttpExchange& exchange)
     const bool v6 = client_.find(':') != std::string::npos;
     told_peer_.address = v6 ? absl::StrCat("ipv6:[", client_, "]") : absl::StrCat("ipv4:", client_);
   } else {
-    client_ = address ? FormatAddress(*address) : peer.address;
+    client_ = HostOf(peer.address);
     told_peer_ = peer;
   }
   const std::optional<std::string_view> sent =

@@ -51,8 +51,9 @@ int Run(int argc, char** argv) {
   const Api ten(12);
   for (const std::size_t routes : {1'000, 10'000}) {
     const Api many(routes);
-    micro.Compare(absl::StrCat("match among ", routes, " routes, against 10"), "ns",
-                  [&many](int n) { many.Find(n); }, [&ten](int n) { ten.Find(n); });
+    micro.Compare(
+        absl::StrCat("match among ", routes, " routes, against 10"), "ns",
+        [&many](int n) { many.Find(n); }, [&ten](int n) { ten.Find(n); });
   }
   return micro.Print();
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace rookery::internal::gateway {
@@ -47,7 +48,18 @@ inline constexpr std::array<std::uint8_t, 256> kCharTable = MakeCharTable();
   return !text.empty() && All(text, kTokenChar);
 }
 // Visible characters, spaces, tabs and bytes above ASCII; nothing that ends a line.
-[[nodiscard]] constexpr bool IsFieldValue(std::string_view text) noexcept {
+[[nodiscard]] inline bool IsFieldValue(std::string_view text) noexcept {
+  // Eight at a time, as long as none of them is a control character or a delete.
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHighs = 0x8080808080808080;
+  while (text.size() >= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data(), 8);
+    const std::uint64_t controls = (word - kOnes * 0x20) & ~word;
+    const std::uint64_t deletes = ((word ^ kOnes * 0x7f) - kOnes) & ~(word ^ kOnes * 0x7f);
+    if (((controls | deletes) & kHighs) != 0) break;
+    text.remove_prefix(8);
+  }
   return All(text, kValueChar);
 }
 [[nodiscard]] constexpr bool IsTarget(std::string_view text) noexcept {
