@@ -329,6 +329,19 @@ TEST_F(ZeroMqEventsTest, WorkIsShared) {
   }));
 }
 
+TEST_F(ZeroMqEventsTest, WorkThatWaitsIsTakenWhileThePublisherCloses) {
+  ZeroMqEvents options = At("a");
+  options.sharing = ZeroMqSharing::kWork;
+  options.zeromq.linger = milliseconds(60'000);
+  auto client = std::make_unique<EchoClient>(MakeChannel(options));
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(Publish(*client, "x").ok());
+  std::thread closing([&] { client.reset(); });
+  options.synchronise_timeout = milliseconds(0);
+  Node node(options);
+  closing.join();
+  EXPECT_TRUE(Eventually([&] { return node.heard().count() == 500; })) << node.heard().count();
+}
+
 TEST_F(ZeroMqEventsTest, WorkThatNobodyTakesIsBounded) {
   ZeroMqEvents options = At("a");
   options.sharing = ZeroMqSharing::kWork;

@@ -332,7 +332,8 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       if (!waiting_.empty()) loop_.Post([self = shared_from_this()] { self->Flush(); });
     }
     if (waiting_.empty() && on_closed_) {
-      FinishClose();
+      // Later: the socket may be what has called us.
+      loop_.Post([self = shared_from_this()] { self->FinishClose(); });
       return;
     }
     socket_->Check();
