@@ -265,6 +265,29 @@ TEST_F(ZeroMqBadInputTest, NobodyCancelsAnothersCall) {
   waiting.join();
 }
 
+// Its reply is nobody's: no other peer gets it.
+TEST_F(ZeroMqBadInputTest, APeerThatIsGoneBeforeItsReply) {
+  {
+    Stranger stranger(node_.endpoint());
+    stranger.Send(
+        {HeaderOf("/rookery.testing.Echo/Say", "@1"), ZeroMqText("wait").SerializeAsString()});
+    ASSERT_TRUE(ZeroMqEventually([&] { return node_.state().running == 1; }));
+  }
+  // Until libzmq knows that it has gone, a reply would be for a connection that there is.
+  std::this_thread::sleep_for(milliseconds(50));
+  node_.state().release.Set();
+  ASSERT_TRUE(ZeroMqEventually([&] { return node_.state().running == 0; }));
+  bool counted = false;
+  for (int i = 0; i < 100 && !counted; ++i) {
+    for (const RejectedSnapshot& each : node_.app().Stats().rejected) {
+      counted = counted || (each.transport == "zeromq" &&
+                            each.code == absl::StatusCode::kUnavailable && each.count > 0);
+    }
+    if (!counted) std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_TRUE(counted);
+}
+
 // It asks, and never reads what it is told.
 TEST_F(ZeroMqBadInputTest, APeerThatNeverReads) {
   EchoClient client(MakeChannel(ZeroMqQuick(node_.endpoint())));

@@ -146,7 +146,16 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
     const bool here = Loop::Current() == &loop();
     // Whoever waits lets go of the engine last: then its end, which waits for what was said last,
     // is not left to a thread that the end of the process may overtake.
-    loop().Post([sockets = std::move(sockets), done, engine = here ? engine_ : nullptr] {
+    const auto say_goodbye = [this] {
+      for (std::size_t i = 0; i < servers_.size(); ++i) {
+        // A server that is about to leave need not wait for us.
+        if (servers_[i].up) Say(static_cast<std::int32_t>(i), kByeAddress);
+      }
+    };
+    if (here) say_goodbye();
+    loop().Post([sockets = std::move(sockets), done, engine = here ? engine_ : nullptr,
+                 waited_for = !here, say_goodbye] {
+      if (waited_for) say_goodbye();
       for (const auto& socket : sockets) socket->Close();
       done->set_value();
     });

@@ -359,7 +359,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       if (callers_.size() >= kMostCallers) callers_.erase(callers_.begin());
       callers_.emplace(caller);
     } else if (to == kByeAddress) {
-      if (!intake_stopped_ || callers_.erase(Abs(caller)) == 0) return;
+      if (callers_.erase(Abs(caller)) == 0 || !intake_stopped_) return;
       still_calling_.store(callers_.size());
       if (callers_.empty()) on_idle_();
     } else {
