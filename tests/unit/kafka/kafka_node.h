@@ -150,6 +150,7 @@ class KafkaHandlers final : public EchoService {
     DeliveryPolicy policy;
     policy.initial_backoff = std::chrono::milliseconds(5);
     policy.key_field = "secret";
+    controller.Event("audit.>", &KafkaHandlers::OnKeyed);
     controller.Event("keyed", &KafkaHandlers::OnKeyed).Set(kDelivery, policy);
     policy.key_field = "";
     policy.batch_wait = std::chrono::milliseconds(200);

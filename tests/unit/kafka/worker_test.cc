@@ -178,6 +178,21 @@ TEST_F(KafkaWorker, WhatNobodyCanReadIsADeadLetterAndTheRestFlows) {
   EXPECT_EQ(without, 1) << "a tombstone stays one";
 }
 
+TEST_F(KafkaWorker, WildcardsFindEventsAndNoDeadLetters) {
+  for (const char* const topic : {"audit.created", "audit.created.DLT", "audit.gone.late"}) {
+    brokers_.CreateTopic(topic, 1);
+  }
+  KafkaNode node(seen_, member());
+  KafkaStranger stranger(brokers_.address());
+  stranger.Send("audit.created", "", Said("bad").SerializeAsString());
+  EXPECT_TRUE(Eventually([&] { return node.stats().dead_letters == 1; }));
+  stranger.Send("audit.gone.late", "", Said("ok").SerializeAsString());
+  EXPECT_TRUE(Eventually([&] { return seen_.size() == 2; }));
+  EXPECT_THAT(seen_.all(), ElementsAre("bad#1", "ok#1"));
+  EXPECT_THAT(stranger.Read("audit.created.DLT", 1, 1), SizeIs(1));
+  EXPECT_EQ(node.stats().delivered, 2U);
+}
+
 TEST_F(KafkaWorker, TombstonesCanBeHandledOrSkipped) {
   KafkaStranger stranger(brokers_.address());
   stranger.Send("echo.said", "k", std::nullopt, {}, 0);

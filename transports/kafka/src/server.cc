@@ -83,6 +83,9 @@ std::int64_t NowMillis() {
 class Routes final {
  public:
   absl::Status Build(const Kafka& options, const HandlerRegistry& registry) {
+    not_events_ = options.dead_letter_topic.empty() ? options.dead_letter_suffix
+                                                    : DeadLetterTopic(options, "");
+    ours_ = Prefixed(options, "rookery.");
     std::vector<std::string> faults;
     std::vector<std::string> missing = options.events;
     for (const Handler* const handler : registry.all()) {
@@ -133,6 +136,8 @@ class Routes final {
   [[nodiscard]] const Route* Find(std::string_view topic) const {
     const auto found = exact_.find(Abs(topic));
     if (found != exact_.end()) return found->second;
+    // What a wildcard finds beside events: dead letters would be handled, and die, for ever.
+    if (topic.ends_with(not_events_) || topic.starts_with(ours_)) return nullptr;
     for (const Route* const route : wild_) {
       if (Matches(route->topic, topic)) return route;
     }
@@ -198,6 +203,8 @@ class Routes final {
   std::list<Route> all_;
   absl::flat_hash_map<std::string, Route*> exact_;
   std::vector<const Route*> wild_;
+  std::string not_events_;  // the ends of such topics' names
+  std::string ours_;        // the beginning of those of inboxes
   bool has_events_ = false;
   bool has_requests_ = false;
 };
@@ -993,6 +1000,9 @@ class Consumer final : public WorkerSource,
       AddStatus(late, &answer);
       Send(answer).IgnoreError();
       return;
+    }
+    if (options_.json && !message.Find(kContentTypeHeader)) {
+      message.fields.push_back({kContentTypeHeader, ContentTypeOf(WireCodec::kJson)});
     }
     calls_->OnRequest(handler, name, std::move(message));
   }

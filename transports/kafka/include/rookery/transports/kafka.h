@@ -189,8 +189,9 @@ struct Kafka {
   std::size_t dedupe_window = 8'192;
   // Topics where failed events wait for another attempt instead of in the worker, one for each of
   // these delays: PREFIX + GROUP + ".retry.10s". An event goes to the first whose delay is not
-  // shorter than the pause that its policy says. Those with a key go there only if their policy's
-  // retry_place is kBroker: others of their key overtake them. Empty: events wait in the worker.
+  // shorter than the pause that its policy says. Those that are in an order (all, but with
+  // KafkaOrder::kNone) go there only if their policy's retry_place is kBroker: others of their key
+  // overtake them. Empty: events wait in the worker.
   std::vector<std::chrono::milliseconds> retry_topics = {};
   // Behind the topic's name: where its dead letters go.
   std::string dead_letter_suffix = ".DLT";
