@@ -87,6 +87,12 @@ class StrangeServer final {
     zmq_send(socket_, header.data(), header.size(), ZMQ_SNDMORE);
     zmq_send(socket_, message.body.data(), message.body.size(), 0);
   }
+  void SendRaw(const std::vector<std::string>& frames) {
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      zmq_send(socket_, frames[i].data(), frames[i].size(),
+               i + 1 == frames.size() ? 0 : ZMQ_SNDMORE);
+    }
+  }
   [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
 
  private:
@@ -293,6 +299,49 @@ TEST(ZeroMqTest, AServerThatComesBackIsCalledAgain) {
   node = std::make_unique<ZeroMqNode>(ZeroMq{.address = endpoint});
   patient.join();
   EXPECT_TRUE(ZeroMqEventually([&] { return ZeroMqCall(client).ok(); }));
+}
+
+TEST(ZeroMqTest, WhatAServerShouldNotSayIsDroppedAndItsAnswerCounts) {
+  StrangeServer server;
+  EchoClient client(MakeChannel(ZeroMqQuick(server.endpoint())));
+  absl::StatusOr<EchoReply> reply = absl::UnknownError("none yet");
+  std::thread caller([&] {
+    CallOptions options;
+    options.timeout = milliseconds(60'000);
+    reply = SyncWaitStatus(client.Say(ZeroMqText("x"), std::move(options)));
+  });
+  const StrangeServer::Request request = server.Next();
+  const std::string& us = request.frames[0];
+  const OutboundMessage empty;
+  server.SendRaw({us, "one frame"});
+  server.SendRaw({us, "\x01 no header", ""});
+  server.SendRaw({us, std::string("\x01\xff\xff\0\0\0\0", 7), "", "and one more"});
+  server.Send(us, "", empty);
+  server.Send(us, "/rookery.testing.Echo/Say", empty);
+  server.Send(us, "@ffffffffffffffffffff", empty);
+  server.Send(us, "@abc", empty);
+  EchoReply good;
+  good.set_text("good");
+  const std::string body = good.SerializeAsString();
+  OutboundMessage answer;
+  answer.body = body;
+  server.Send(us, request.reply_to, answer);
+  caller.join();
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->text(), "good");
+}
+
+TEST(ZeroMqTest, AServerOfAnotherVersionIsToldOf) {
+  StrangeServer server;
+  EchoClient client(MakeChannel(ZeroMqQuick(server.endpoint())));
+  absl::Status status;
+  std::thread caller([&] { status = ZeroMqCall(client); });
+  const StrangeServer::Request request = server.Next();
+  server.SendRaw({request.frames[0], "\x07 another version", ""});
+  caller.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another version"));
+  EXPECT_EQ(ZeroMqCall(client).code(), absl::StatusCode::kUnimplemented);
 }
 
 // The answer to a call is its own server's alone to give.

@@ -409,6 +409,10 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
   }
 
   void Strange(std::int32_t from, std::string_view what) {
+    // A line a second tells enough.
+    const Deadline now = loop().Now();
+    if (now < strange_again_) return;
+    strange_again_ = now + std::chrono::seconds(1);
     Log().Warn("dropped what a ZeroMQ server said", {{"server", At(from).address}, {"what", what}});
   }
 
@@ -540,6 +544,8 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
   std::vector<Server> servers_;
   std::vector<Route> routes_;
   std::size_t next_ = 0;
+  Deadline
+      strange_again_{};  // when the log may say the next time that a server says strange things
   std::atomic<int> ready_{0};
   std::atomic<bool> ever_ready_{false};
   std::atomic<bool> closed_{false};
