@@ -165,6 +165,8 @@ void CallBroker::OnClient(Frames& frames) {
     }
     if (callers_.size() >= kMostCallers) callers_.erase(callers_.begin());
     callers_.emplace(client);
+  } else if (to == kByeAddress) {
+    // It has heard that we leave.
   } else if (to.starts_with('!')) {
     refused_.fetch_add(1);
   } else {
@@ -252,6 +254,15 @@ void CallBroker::OnWorker(Frames& frames) {
   } else if (header.to == kLeaveAddress) {
     const auto found = workers_.find(id);
     if (found != workers_.end()) found->second->leaving = true;
+    // Behind all that it was handed: from now on nothing more comes.
+    OutboundMessage bye;
+    if (!EncodeHeader(bye, kByeAddress, "", &scratch_).ok()) return;
+    Frames answer;
+    answer.emplace_back(id);
+    answer.emplace_back(std::string_view());
+    answer.emplace_back(scratch_);
+    answer.emplace_back(std::string_view());
+    back_->Send(std::move(answer)).IgnoreError();
   } else {
     refused_.fetch_add(1);
   }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -47,6 +48,7 @@ using std::chrono::steady_clock;
 constexpr int kEventsPerTurn = 256;
 constexpr milliseconds kFullRetry{1};
 constexpr milliseconds kReport{1'000};
+constexpr int kReportsGone = 2;
 // How long handlers that were cancelled have to end.
 constexpr milliseconds kUnwind{1'000};
 constexpr std::size_t kMostLines = 8;
@@ -261,14 +263,21 @@ class Subscriber final : public MessageLink {
   void Look() {
     const std::vector<std::string> there = LiveEndpoints(folder_);
     for (const std::string& endpoint : there) {
-      if (!connected_.insert(endpoint).second) continue;
-      if (zmq_connect(socket_->raw().get(), endpoint.c_str()) != 0) connected_.erase(endpoint);
+      const auto [known, fresh] = connected_.try_emplace(endpoint, 0);
+      known->second = 0;
+      if (!fresh) continue;
+      if (zmq_connect(socket_->raw().get(), endpoint.c_str()) != 0) connected_.erase(known);
     }
+  }
+  // libzmq forgets what has come from a publisher when it is disconnected: so one that has gone is
+  // kept until all of it has been handled.
+  void LetGo() {
+    const std::vector<std::string> there = LiveEndpoints(folder_);
     for (auto each = connected_.begin(); each != connected_.end();) {
-      if (std::find(there.begin(), there.end(), *each) == there.end()) {
-        // What has come from it stays.
-        zmq_disconnect(socket_->raw().get(), each->c_str());
-        each = connected_.erase(each);
+      const bool gone = std::find(there.begin(), there.end(), each->first) == there.end();
+      if (gone && ++each->second > kReportsGone && drained_ && !socket_->paused()) {
+        zmq_disconnect(socket_->raw().get(), each->first.c_str());
+        connected_.erase(each++);
       } else {
         ++each;
       }
@@ -386,6 +395,7 @@ class Subscriber final : public MessageLink {
     loop_.Arm(&report_timer_, loop_.Now() + kReport);
     if (!folder_.empty() && !stopped_) {
       Look();
+      LetGo();
       socket_->Check();
     }
     if (ledger_.lost() == reported_) return;
@@ -417,7 +427,7 @@ class Subscriber final : public MessageLink {
     if (std::exchange(detached_, true)) return;
     void* const raw = socket_->raw().get();
     if (!folder_.empty()) {
-      for (const std::string& endpoint : connected_) zmq_disconnect(raw, endpoint.c_str());
+      for (const auto& [endpoint, gone] : connected_) zmq_disconnect(raw, endpoint.c_str());
     } else if (Binds(options_, /*publisher=*/false)) {
       zmq_unbind(raw, endpoint_.c_str());
     } else {
@@ -457,7 +467,7 @@ class Subscriber final : public MessageLink {
   std::string endpoint_;
   std::string folder_;
   std::unique_ptr<Presence> presence_;
-  std::set<std::string> connected_;
+  std::map<std::string, int> connected_;  // and for how many reports it has been gone
   absl::flat_hash_set<std::uint64_t> answered_;
   std::uint64_t reported_ = 0;
   absl::flat_hash_map<std::string, std::uint64_t> told_;

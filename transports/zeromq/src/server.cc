@@ -151,12 +151,16 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   void StopIntake() noexcept {
     loop_.Post([self = shared_from_this()] {
-      if (self->engine_ == nullptr || std::exchange(self->intake_stopped_, true)) return;
+      if (self->engine_ == nullptr || self->intake_stopped_) return;
       if (self->options_.via_broker) {
+        if (std::exchange(self->leaving_, true)) return;
         self->loop_.Disarm(&self->register_timer_);
+        // What the broker hands on before it answers is still served.
+        self->still_calling_.store(1);
         self->SayToBroker(kLeaveAddress, "");
         return;
       }
+      self->intake_stopped_ = true;
       // It goes on listening: libzmq knows no way to stop that which would not end the connections
       // that are there. Who comes now is sent away.
       OutboundMessage goodbye;
@@ -244,7 +248,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     return absl::OkStatus();
   }
   void Register() {
-    if (engine_ == nullptr || intake_stopped_) return;
+    if (engine_ == nullptr || leaving_) return;
     loop_.Arm(&register_timer_, loop_.Now() + kRegisterInterval);
     // What waits for a broker that is not there says the same already.
     if (socket_->pending_bytes() == 0) SayToBroker(kRegisterAddress, names_);
@@ -358,6 +362,11 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       // Those that went stay until their place is needed.
       if (callers_.size() >= kMostCallers) callers_.erase(callers_.begin());
       callers_.emplace(caller);
+    } else if (to == kByeAddress && options_.via_broker) {
+      if (!leaving_ || !caller.empty()) return;
+      intake_stopped_ = true;
+      still_calling_.store(0);
+      on_idle_();
     } else if (to == kByeAddress) {
       if (callers_.erase(Abs(caller)) == 0 || !intake_stopped_) return;
       still_calling_.store(callers_.size());
@@ -376,7 +385,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     OutboundMessage refusal;
     refusal.to = request.reply_to;
     AddStatus(absl::UnavailableError("the server is shutting down"), &refusal);
-    refusal.Add(kUnreadHeader, "1");
+    refusal.Add(kUnreadHeader, options_.via_broker ? kUnreadHere : std::string_view("1"));
     Send(refusal).IgnoreError();
   }
 
@@ -414,7 +423,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   absl::flat_hash_set<std::string> callers_;
   std::string scratch_;
   bool intake_stopped_ = false;
-  std::string names_;  // what a broker is told
+  bool leaving_ = false;  // the broker is told, and has not answered yet, or has
+  std::string names_;     // what a broker is told
   RegisterTimer register_timer_{this};
   std::function<void()> on_idle_;
   std::atomic<std::size_t> still_calling_{0};
