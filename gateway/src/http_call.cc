@@ -82,6 +82,22 @@ EdgeRules::EdgeRules(const HttpGateway& o)
   for (const std::string& text : o.trust.proxies) {
     if (const std::optional<Network> network = ParseNetwork(text)) proxies.push_back(*network);
   }
+  const HttpSecurityHeaders& security = o.security_headers;
+  if (!security.enabled) return;
+  const auto add = [this](std::string_view name, std::string_view value) {
+    if (!value.empty()) security_lines.append(name).append(": ").append(value).append("\r\n");
+  };
+  add("X-Content-Type-Options", "nosniff");
+  add("Content-Security-Policy", security.content_security_policy);
+  add("Referrer-Policy", security.referrer_policy);
+  add("X-Frame-Options", security.frame_options);
+  add("Cross-Origin-Resource-Policy", security.cross_origin_resource_policy);
+  security_lines_tls = security_lines;
+  if (security.hsts.count() > 0) {
+    absl::StrAppend(&security_lines_tls,
+                    "Strict-Transport-Security: max-age=", security.hsts.count(),
+                    "; includeSubDomains\r\n");
+  }
 }
 
 InboundCall::InboundCall(const EdgeRules& rules, HttpExchange& exchange)
@@ -321,22 +337,7 @@ HttpResponseHead InboundCall::Head(int status, const OutgoingCall* call) {
   HttpResponseHead head(status);
   if (!rules_.request_id_header.empty())
     head.Add(rules_.options.context.request_id_header, request_id_);
-  const HttpSecurityHeaders& security = rules_.options.security_headers;
-  if (security.enabled) {
-    head.Add("X-Content-Type-Options", "nosniff");
-    if (!security.content_security_policy.empty()) {
-      head.Add("Content-Security-Policy", security.content_security_policy);
-    }
-    if (!security.referrer_policy.empty()) head.Add("Referrer-Policy", security.referrer_policy);
-    if (!security.frame_options.empty()) head.Add("X-Frame-Options", security.frame_options);
-    if (!security.cross_origin_resource_policy.empty()) {
-      head.Add("Cross-Origin-Resource-Policy", security.cross_origin_resource_policy);
-    }
-    if (secure() && security.hsts.count() > 0) {
-      head.Add("Strict-Transport-Security",
-               absl::StrCat("max-age=", security.hsts.count(), "; includeSubDomains"));
-    }
-  }
+  head.prepared = secure() ? rules_.security_lines_tls : rules_.security_lines;
   AddCors(&head);
   for (const auto& [name, value] : response_headers_) head.Add(name, value);
   if (call != nullptr) {

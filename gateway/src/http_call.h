@@ -29,6 +29,9 @@ struct EdgeRules {
   NamePatterns trusted_headers;  // from trusted peers
   std::string request_id_header;
   std::string timeout_header;
+  // The security headers as lines, without and with TLS.
+  std::string security_lines;
+  std::string security_lines_tls;
 };
 
 // The exchange's context and its face for middleware. Handlers of the process may hold it longer

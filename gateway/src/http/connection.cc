@@ -149,6 +149,24 @@ void AppendNumber(std::string* out, std::uint64_t number, int base = 10) {
   out->append(text.data(), static_cast<std::size_t>(end - text.data()));
 }
 
+// Those that are no headers are left out: what comes from users must not forge an answer.
+void AppendHeaders(std::string* out, const HttpResponseHead& head) {
+  for (const auto& [name, value] : head.headers) {
+    if (!IsToken(name) || !IsFieldValue(value)) continue;
+    const std::size_t at = out->size();
+    out->resize(at + name.size() + value.size() + 4);
+    char* to = out->data() + at;
+    std::memcpy(to, name.data(), name.size());
+    to += name.size();
+    *to++ = ':';
+    *to++ = ' ';
+    std::memcpy(to, value.data(), value.size());
+    to += value.size();
+    *to++ = '\r';
+    *to = '\n';
+  }
+}
+
 absl::Status Gone() { return absl::CancelledError("the client went away"); }
 
 enum class Filled : unsigned char { kNotYet, kData, kEnd, kTimeout, kCancelled };
@@ -671,16 +689,15 @@ void Connection::AppendHead(const HttpResponseHead& head, std::optional<std::uin
   if (!body_.done() && (continue_wanted_ || (!body_.chunked() && body_.left() > kMaxDiscard))) {
     close_ = true;
   }
-  out_.append("HTTP/1.1 ");
-  AppendNumber(&out_, static_cast<std::uint64_t>(head.status));
-  out_.push_back(' ');
-  out_.append(ReasonOf(head.status));
-  out_.append("\r\n");
-  out_.append(worker_->date());
-  for (const auto& [name, value] : head.headers) {
-    if (!IsToken(name) || !IsFieldValue(value)) continue;
-    out_.append(name).append(": ").append(value).append("\r\n");
+  if (head.status == 200) {
+    out_.append("HTTP/1.1 200 OK\r\n");
+  } else {
+    out_.append("HTTP/1.1 ");
+    AppendNumber(&out_, static_cast<std::uint64_t>(head.status));
+    out_.append(" ").append(ReasonOf(head.status)).append("\r\n");
   }
+  out_.append(worker_->date()).append(head.prepared);
+  AppendHeaders(&out_, head);
   if (length.has_value()) {
     out_.append("Content-Length: ");
     AppendNumber(&out_, *length);
@@ -1295,11 +1312,8 @@ Task<std::unique_ptr<WebSocket>> Connection::UpgradeToWebSocket(const HttpRespon
   out_.append("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
   out_.append(WebSocketAccept(parser_.request().Find("sec-websocket-key").value_or("")));
   out_.append("\r\n");
-  for (const auto& [name, value] : head.headers) {
-    if (IsToken(name) && IsFieldValue(value)) {
-      out_.append(name).append(": ").append(value).append("\r\n");
-    }
-  }
+  out_.append(head.prepared);
+  AppendHeaders(&out_, head);
   out_.append("\r\n");
   Flush();
   frames_ = std::make_unique<WebSocketParser>(message_limit);

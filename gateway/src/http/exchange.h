@@ -65,6 +65,9 @@ class HttpResponseHead final {
   }
   int status;
   absl::InlinedVector<std::pair<std::string, std::string>, 8> headers;
+  // More of them, the same in every answer: lines as they go out, each with its CRLF. They are not
+  // looked at any more, and live as long as the exchange.
+  std::string_view prepared;
 };
 
 enum class WebSocketKind : std::uint8_t { kText, kBinary };

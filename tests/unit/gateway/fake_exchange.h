@@ -175,6 +175,13 @@ class FakeExchange final : public gw::HttpExchange {
   void Note(const gw::HttpResponseHead& head) {
     answer.status = head.status;
     for (const auto& field : head.headers) answer.headers.push_back(field);
+    for (std::string_view rest = head.prepared; !rest.empty();) {
+      const std::string_view line = rest.substr(0, rest.find("\r\n"));
+      rest.remove_prefix(line.size() + 2);
+      const std::size_t colon = line.find(": ");
+      answer.headers.emplace_back(std::string(line.substr(0, colon)),
+                                  std::string(line.substr(colon + 2)));
+    }
   }
   const FakeRequest asked_;
   gw::HttpRequest request_;
