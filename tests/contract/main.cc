@@ -16,6 +16,10 @@
 #include "rookery/transports/nats.h"
 #include "support/nats_broker.h"
 #endif
+#ifdef ROOKERY_CONTRACT_GATEWAY
+#include "http_channel.h"
+#include "rookery/gateway/http_gateway.h"
+#endif
 #ifdef ROOKERY_CONTRACT_ZEROMQ
 #include <unistd.h>
 
@@ -212,6 +216,37 @@ Transport KafkaTransport(rookery::testing::KafkaMock& brokers) {
 }
 #endif
 
+#ifdef ROOKERY_CONTRACT_GATEWAY
+// The gateway's JSON, as a program calls it that has nothing but HTTP.
+Transport HttpTransport() {
+  constexpr std::size_t kMost = std::size_t{4} << 20;
+  Transport transport;
+  transport.name = "http";
+  transport.listen = [](Application& app) {
+    rookery::HttpGateway options{.address = "127.0.0.1:0"};
+    // Bytes are a third longer in JSON.
+    options.limits.body = options.limits.message = kMost / 3 * 4 + 64;
+    options.limits.header_bytes = std::size_t{10} << 10;
+    options.trust.proxies = {"127.0.0.1"};
+    options.context.default_timeout = std::chrono::milliseconds(0);
+    app.Listen(options);
+  };
+  transport.connect = [](const std::string& endpoint, TransportHost&) {
+    return rookery::contract::MakeHttpChannel(endpoint, kMost);
+  };
+  transport.max_message_bytes = kMost;
+  transport.not_applicable = {
+      {"unknown-method", "a path that no method has is 404 in HTTP, and so NOT_FOUND"},
+      {"metadata-of-streams",
+       "the head of a stream's answer goes out before its handler has said anything, and a "
+       "WebSocket has nothing behind its messages"},
+      {"malformed-request", "text that is not UTF-8 cannot be written in JSON"},
+      {"broker-restart", "there is no broker"},
+  };
+  return transport;
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -240,6 +275,9 @@ int main(int argc, char** argv) {
 #ifdef ROOKERY_CONTRACT_KAFKA
   rookery::testing::KafkaMock brokers;
   transports.push_back(KafkaTransport(brokers));
+#endif
+#ifdef ROOKERY_CONTRACT_GATEWAY
+  transports.push_back(HttpTransport());
 #endif
   return rookery::contract::Main(argc, argv, transports);
 }

@@ -1217,6 +1217,11 @@ class WebSocketSession final : public WebSocket {
     if (!std::exchange(c.ws_close_sent_, true)) AppendWebSocketClose(&c.out_, code, reason);
     c.Flush();
     const Deadline until = c.worker_->After(kWebSocketGoodbye);
+    if (c.reader_ != nullptr) {
+      // A Read that is under way hears the peer's goodbye, or ends with the time for it.
+      c.read_deadline_ = until;
+      co_return;
+    }
     for (;;) {
       c.message_ready_ = false;
       c.Pump();
