@@ -188,6 +188,16 @@ class KafkaNode final {
     const WorkerSnapshot* const worker = stats.FindWorker(group_);
     return worker == nullptr ? WorkerSnapshot() : *worker;
   }
+  // The log's last words of trouble.
+  std::string Why() const {
+    std::string why;
+    for (const std::string& line : log_->lines()) {
+      if (line.find("WARN") != std::string::npos || line.find("ERROR") != std::string::npos) {
+        why += line + "\n";
+      }
+    }
+    return why;
+  }
   bool Logged(std::string_view text) const { return log_->Contains(text); }
 
  private:

@@ -78,7 +78,7 @@ TEST_F(KafkaWorker, AnEventIsStoredHandledAndCommitted) {
   EXPECT_TRUE(Eventually([&] { return node.stats().handled == 1; }));
   EXPECT_THAT(seen_.all(), ElementsAre("a#1"));
   EXPECT_TRUE(Eventually([&] { return Committed() == 1; }));
-  EXPECT_TRUE(node.app().ready());
+  EXPECT_TRUE(node.app().ready()) << node.Why();
   const WorkerSnapshot stats = node.stats();
   EXPECT_GE(stats.rebalances, 1U);
   EXPECT_THAT(stats.partitions, Not(::testing::IsEmpty()));
