@@ -345,6 +345,11 @@ class Connection final : public ConnectionNode, public HttpExchange {
     worker_->loop().Post(&flush_work_);
   }
 
+  // Whether a request has come and has not been read yet: it is still served when a drain begins.
+  [[nodiscard]] bool HasArrived() const noexcept {
+    int waiting = 0;
+    return ::ioctl(fd_, FIONREAD, &waiting) == 0 && waiting > 0;
+  }
   void CloseSocket() noexcept;
   void MaybeDestroy() noexcept {
     if (ended_ && !read_pending_ && !write_pending_ && !flush_posted_ && !destroying_) {
@@ -1035,7 +1040,7 @@ Task<void> Connection::Run() {
       if (idle_) {
         if (unsent() == 0) {
           SetBusy(false);
-          if (state_.draining.load(std::memory_order_acquire)) break;
+          if (state_.draining.load(std::memory_order_acquire) && !HasArrived()) break;
         }
         until = worker_->After(requests_ == 0 ? limits.header_time : limits.idle);
       } else {
@@ -1116,10 +1121,7 @@ void Connection::Tick(Deadline now) noexcept {
 
 void Connection::StopIntake() noexcept {
   if (!idle_ || unsent() > 0) return;
-  // A request that has come, and has not been read yet, is still served.
-  int waiting = 0;
-  if (::ioctl(fd_, FIONREAD, &waiting) == 0 && waiting > 0) return;
-  WakeReader(Filled::kEnd);
+  if (!HasArrived()) WakeReader(Filled::kEnd);
 }
 
 bool Connection::Cancel(const absl::Status& reason) noexcept {
