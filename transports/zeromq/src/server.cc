@@ -525,11 +525,14 @@ class ZeroMqServer final : public ServerTransport {
             {{"calls", left}});
       }
     }
-    for (const auto& worker : workers_) worker->Close();
+    // Out of AddStats' sight first.
+    std::vector<std::shared_ptr<Worker>> closing;
     {
       const std::scoped_lock lock(mutex_);
-      workers_.clear();
+      closing.swap(workers_);
     }
+    for (const auto& worker : closing) worker->Close();
+    closing.clear();
     if (zap_ != nullptr) zap_->Stop();
     zap_.reset();
     // Ends within the sockets' linger.
