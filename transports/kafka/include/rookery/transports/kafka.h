@@ -89,7 +89,7 @@ enum class KafkaOrder : std::uint8_t {
 // What becomes of a record without a value, by which compacted topics say that a key is gone.
 enum class KafkaTombstone : std::uint8_t {
   kDeadLetter,
-  kSkip,     // settled, and counted as a duplicate is: nobody hears of it
+  kSkip,     // settled; nobody hears of it
   kDeliver,  // handled as an empty event; KafkaRecordInfo::Of(call)->tombstone says what it is
 };
 
