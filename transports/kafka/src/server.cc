@@ -1246,20 +1246,23 @@ class KafkaServer final : public ServerTransport {
                            : ""));
     }
     endpoint_ = absl::StrCat(options_.brokers, "/", GroupOf(options_));
+    const std::scoped_lock lock(seen_mutex_);
+    seen_ = consumers_;
     return absl::OkStatus();
   }
 
   std::string endpoint() const override { return endpoint_; }
   absl::Status CheckHealth() const override {
-    for (const auto& consumer : consumers_) {
+    for (const auto& consumer : Seen()) {
       if (absl::Status status = consumer->CheckHealth(); !status.ok()) return status;
     }
     return absl::OkStatus();
   }
   void AddStats(StatsSnapshot* stats) const override {
-    for (std::size_t i = 0; i < consumers_.size(); ++i) {
-      consumers_[i]->AddStats(stats,
-                              i == 0 ? GroupOf(options_) : absl::StrCat(GroupOf(options_), "#", i));
+    const std::vector<std::shared_ptr<Consumer>> seen = Seen();
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      seen[i]->AddStats(stats,
+                        i == 0 ? GroupOf(options_) : absl::StrCat(GroupOf(options_), "#", i));
     }
   }
 
@@ -1290,6 +1293,10 @@ class KafkaServer final : public ServerTransport {
             {{"left", left}});
       }
     }
+    {
+      const std::scoped_lock lock(seen_mutex_);
+      seen_.clear();
+    }
     for (const auto& consumer : consumers_) consumer->Close();
     consumers_.clear();
   }
@@ -1315,6 +1322,11 @@ class KafkaServer final : public ServerTransport {
                      options_.partitions, {}, give_up);
     return made.status();
   }
+  // What other threads may look at, until the end.
+  [[nodiscard]] std::vector<std::shared_ptr<Consumer>> Seen() const {
+    const std::scoped_lock lock(seen_mutex_);
+    return seen_;
+  }
   [[nodiscard]] std::size_t held() const noexcept {
     std::size_t sum = 0;
     for (const auto& consumer : consumers_) sum += consumer->held();
@@ -1339,6 +1351,8 @@ class KafkaServer final : public ServerTransport {
   const Kafka options_;
   Routes routes_;
   std::vector<std::shared_ptr<Consumer>> consumers_;
+  mutable std::mutex seen_mutex_;
+  std::vector<std::shared_ptr<Consumer>> seen_;  // guarded by seen_mutex_
   std::string endpoint_;
   bool intake_stopped_ = false;
   std::mutex mutex_;
