@@ -40,7 +40,10 @@ Refusal CheckBody(InboundCall& call, bool raw, bool lines, BodyFormat* format) {
             415};
   }
   format->content_type = call.Header("content-type").value_or("");
-  if (raw || TrimSpace(format->content_type).empty()) return {};
+  if (raw) return {};
+  // Pages may post what has no type to other origins without asking first.
+  const bool untyped = TrimSpace(format->content_type).empty();
+  if (untyped && !call.Header("origin")) return {};
   const std::optional<MediaType> media = ParseMediaType(format->content_type);
   const bool fits = media && (IsJson(*media) || (lines && IsJsonLines(*media)));
   const auto charset = media ? media->Parameter("charset") : std::nullopt;

@@ -254,6 +254,8 @@ Task<void> Edge::AnswerOptions(InboundCall& call) const {
 
 Task<void> Edge::Dispatch(InboundCall& call) const {
   HttpExchange& exchange = call.exchange();
+  // A middleware that calls next() twice must not have the method run twice.
+  if (exchange.answered()) co_return;
   std::string_view method = call.method();
   if (method == "OPTIONS" && exchange.request().target == "*") {
     Task<void> answer = AnswerOptions(call);
@@ -321,6 +323,9 @@ Task<void> Edge::Dispatch(InboundCall& call) const {
     serve = call.Refuse(
         absl::FailedPreconditionError("both sides of this method stream: open it as a WebSocket"),
         426, nullptr);
+  } else if (kind == MethodKind::kServerStreaming && call.method() == "HEAD") {
+    // Nobody would read the stream, nor end it.
+    serve = call.Answer(200, "application/x-ndjson", "");
   } else if (kind == MethodKind::kServerStreaming) {
     serve = ServeServerStream(routed);
   } else if (kind == MethodKind::kClientStreaming) {

@@ -36,6 +36,12 @@ TEST(GatewayStream, LinesOfJsonWhereNothingElseIsAskedFor) {
   EXPECT_EQ(node.Ask(Watch("none")).body, "");
 }
 
+TEST(GatewayStream, HeadDoesNotRunIt) {
+  FakeNode<ShelvesModule> node;
+  EXPECT_EQ(node.Ask(FakeRequest("HEAD", "/v1/watch/endless")).status, 200);
+  EXPECT_EQ(node.app().Stats().calls(), 0U);
+}
+
 TEST(GatewayStream, EventsForBrowsers) {
   FakeNode<ShelvesModule> node;
   const FakeAnswer answer = node.Ask(Watch("2", "text/event-stream"));

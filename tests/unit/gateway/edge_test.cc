@@ -150,6 +150,14 @@ TEST(GatewayErrors, WhatCannotBeReadOrWritten) {
       406);
 }
 
+TEST(GatewayErrors, PagesMustSayWhatTheySend) {
+  FakeNode<ShelvesModule> node;
+  FakeRequest request("POST", "/v1/shelves/1/books");
+  request.Body(R"({"id":"7"})", "");
+  EXPECT_EQ(node.Ask(request).status, 200);
+  EXPECT_EQ(node.Ask(request.With("Origin", "https://evil.example")).status, 415);
+}
+
 TEST(GatewayErrors, FailuresOfTheBodyHaveCodesOfTheirOwn) {
   FakeNode<ShelvesModule> node;
   const auto with = [&](absl::Status failure) {
@@ -533,6 +541,20 @@ struct Session {
     co_await std::move(rest);
   }
 };
+struct Twice {
+  Task<void> Use(HttpCall&, HttpNext next) {
+    for (int i = 0; i < 2; ++i) {
+      Task<void> rest = next();
+      co_await std::move(rest);
+    }
+  }
+};
+struct TwiceModule {
+  static void Define(ModuleBuilder& module) {
+    module.Import<ShelvesModule>().Provide<Twice>();
+    HttpMiddleware(module).Apply<Twice>().ForRoutes("/**");
+  }
+};
 struct GlobalModule {
   static void Define(ModuleBuilder& module) {
     module.Global().Provide<Mark<1>>();
@@ -575,6 +597,12 @@ TEST(GatewayMiddleware, ExcludesAndRoutes) {
   const FakeAnswer nowhere = node.Ask(FakeRequest("GET", "/nowhere"));
   EXPECT_EQ(nowhere.status, 404);
   EXPECT_EQ(nowhere.Header("X-Way-In"), "1, 3") << "middleware sees what no route matches";
+}
+
+TEST(GatewayMiddleware, ThatGoesOnTwiceIsAnsweredOnce) {
+  FakeNode<TwiceModule> node;
+  EXPECT_EQ(node.Ask(FakeRequest("GET", kBook)).body, R"({"id":"shelves/1/books/2"})");
+  EXPECT_EQ(node.app().Stats().calls(), 1U);
 }
 
 TEST(GatewayMiddleware, MayAnswerOrFail) {
