@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <list>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -184,7 +185,8 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
 
  private:
   struct Lane {
-    std::deque<JobPtr> queue;
+    // Most lanes have one message at a time, which never waits here: nothing is allocated for it.
+    std::list<JobPtr> queue;
     std::size_t out = 0;            // of its jobs that were taken from the queue, and not over
     const Handler* open = nullptr;  // those are in the batch that this handler is collecting
   };
@@ -255,6 +257,19 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
     if (source != nullptr) source->OnTrouble(what, job.message, why);
   }
 
+  // The names under which every message is asked for its attributes.
+  struct Attributes {
+    explicit Attributes(const std::string& prefix)
+        : id(prefix + "id"),
+          source(prefix + "source"),
+          key(prefix + "partitionkey"),
+          expiry(prefix + "expirytime") {}
+    std::string id;
+    std::string source;
+    std::string key;
+    std::string expiry;
+  };
+  const Attributes attributes_{options.event_prefix};
   absl::flat_hash_map<const Handler*, std::unique_ptr<Route>> routes_;
   absl::flat_hash_map<std::string, JobPtr> by_position_;
   absl::flat_hash_map<std::string, Lane> lanes_;
@@ -467,7 +482,7 @@ absl::Status WorkerCore::Read(WorkerJob& job) {
     }
   } else if (!job.route->key.empty()) {
     job.key = KeyAt(job.route->key, *job.request);
-  } else if (const auto key = message.Find(absl::StrCat(options.event_prefix, "partitionkey"))) {
+  } else if (const auto key = message.Find(attributes_.key)) {
     job.key = *key;
   } else {
     job.key = job.message.key;
@@ -495,24 +510,26 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
   job->handler = handler;
   job->message = std::move(message);
   WorkerMessage& held_message = job->message;
-  const auto event_id = held_message.message.Find(absl::StrCat(options.event_prefix, "id"));
+  const auto event_id = held_message.message.Find(attributes_.id);
   if (event_id) held_message.id = *event_id;
   if (held_message.id.empty()) held_message.id = held_message.position;
   // CloudEvents: an id is unique within its source. The broker's own ids may be used again.
-  const auto event_source =
-      held_message.message.Find(absl::StrCat(options.event_prefix, "source")).value_or("");
+  const auto event_source = held_message.message.Find(attributes_.source).value_or("");
   job->id = event_id ? absl::StrCat(Abs(event_source), "\n", held_message.id)
                      : absl::StrCat("\n", held_message.position);
   int deferred = 0;
-  if (const auto found = deferred_.find(held_message.position); found != deferred_.end()) {
-    deferred = found->second;
+  if (!deferred_.empty()) {
+    if (const auto found = deferred_.find(held_message.position); found != deferred_.end()) {
+      deferred = found->second;
+    }
   }
   job->deliveries = std::max(1, held_message.deliveries - deferred);
   by_position_.emplace(held_message.position, job);
   held.fetch_add(1, std::memory_order_relaxed);
   if (handler != nullptr) job->route = &RouteOf(*handler);
 
-  if (IsExpired(held_message.message, options.event_prefix)) {
+  if (held_message.message.Find(attributes_.expiry) &&
+      IsExpired(held_message.message, options.event_prefix)) {
     Count(count_.expired);
     handlers.CountRejected(options.transport,
                            handler == nullptr ? std::string_view(held_message.subject)
@@ -553,6 +570,11 @@ void WorkerCore::Enqueue(JobPtr job) {
   if (lane.open != nullptr && lane.open == job->handler && lane.queue.empty() && !job->alone) {
     // Into the same batch, where it keeps its place.
     ++lane.out;
+    Ready(std::move(job));
+    return;
+  }
+  if (lane.out == 0 && lane.queue.empty()) {
+    lane.out = 1;
     Ready(std::move(job));
     return;
   }
@@ -617,6 +639,10 @@ void WorkerCore::LeaveLane(WorkerJob& job) {
   if (found == lanes_.end()) return;
   if (--found->second.out == 0) {
     found->second.open = nullptr;
+    if (found->second.queue.empty()) {
+      lanes_.erase(found);
+      return;
+    }
     const std::string name = job.lane;
     NextOf(name);
   }
@@ -903,8 +929,7 @@ bool WorkerCore::Unstart(const JobPtr& job) {
   switch (job->state) {
     case State::kInLane: {
       // Nothing of the lane is out because of it: it only goes from the line.
-      auto& queue = lanes_[job->lane].queue;
-      queue.erase(std::remove(queue.begin(), queue.end(), job), queue.end());
+      lanes_[job->lane].queue.remove(job);
       ++lanes_[job->lane].out;
       return true;
     }
