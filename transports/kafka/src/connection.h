@@ -66,6 +66,10 @@ struct QueueDeleter {
   void operator()(rd_kafka_queue_t* queue) const noexcept { rd_kafka_queue_destroy(queue); }
 };
 using QueuePtr = std::unique_ptr<rd_kafka_queue_t, QueueDeleter>;
+struct EventDeleter {
+  void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
+};
+using EventPtr = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
 struct ListDeleter {
   void operator()(rd_kafka_topic_partition_list_t* list) const noexcept {
     rd_kafka_topic_partition_list_destroy(list);

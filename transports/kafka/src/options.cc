@@ -230,7 +230,9 @@ void SetConsumer(const Kafka& options, Role role, Setter* set) {
     return;
   }
   set->Set("group.id", GroupOf(options));
-  set->Set("enable.auto.commit", true);
+  // With transactions: one that is committed by the way may come between the offsets of a
+  // transaction and its end, and takes the group back to before it.
+  set->Set("enable.auto.commit", options.transactional_id.empty());
   set->Set("auto.commit.interval.ms", options.commit_interval);
   set->Set("auto.offset.reset",
            options.start == KafkaStart::kCommittedOrEnd || options.start == KafkaStart::kEnd

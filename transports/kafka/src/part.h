@@ -23,14 +23,15 @@ struct Part {
   std::string topic;
   std::int32_t partition = 0;
   const Route* route = nullptr;
-  std::deque<Entry> entries;  // handed out; from the oldest that is not settled
-  std::int64_t next = -1;     // all below is settled; -1: nothing is known yet
-  std::size_t held = 0;       // handed out, not settled
-  bool dirty = false;         // `next` has grown since it was stored
-  bool paused = false;        // for its own sake
-  bool waits = false;         // holds a record whose time has not come
-  bool leaving = false;       // revoked: what has begun is finished
-  bool gone = false;          // somebody else's now
+  std::deque<Entry> entries;         // handed out; from the oldest that is not settled
+  std::int64_t next = -1;            // all below is settled; -1: nothing is known yet
+  std::int64_t by_transaction = -1;  // what the last transaction has committed
+  std::size_t held = 0;              // handed out, not settled
+  bool dirty = false;                // `next` has grown since it was stored
+  bool paused = false;               // for its own sake
+  bool waits = false;                // holds a record whose time has not come
+  bool leaving = false;              // revoked: what has begun is finished
+  bool gone = false;                 // somebody else's now
 
   // False: it is known already, or older than what is settled.
   bool Add(std::int64_t offset) {

@@ -47,6 +47,8 @@ using std::chrono::system_clock;
 // How often the clock is looked at: settled offsets are handed to librdkafka that often, and it is
 // polled however busy the handlers are.
 constexpr milliseconds kTick{100};
+// How long a loop waits for the last offsets of a partition, in milliseconds.
+constexpr int kLastCommit = 2'000;
 // How long records may wait in librdkafka for room here before their partitions are paused.
 // Pausing throws away what has been fetched, so short shortages are waited out.
 constexpr milliseconds kPatience{1'000};
@@ -175,7 +177,7 @@ class Consumer final : public WorkerSource,
       root_->cancel_source().Cancel(absl::UnavailableError("the worker is shutting down"));
       DropDelayed();
       if (watch_ != nullptr) watch_->Stop();
-      StoreOffsets();
+      StoreOffsets(/*last=*/true);
       // A rebalance that waits for us must not wait for ever.
       Leave();
       parts_.clear();
@@ -650,7 +652,7 @@ class Consumer final : public WorkerSource,
   void Leave() {
     if (leaving_ == nullptr) return;
     loop_.Disarm(&leave_);
-    StoreOffsets();
+    StoreOffsets(/*last=*/true);
     const ListPtr list = std::move(leaving_);
     leaving_ = nullptr;
     std::set<const Part*> gone;
@@ -806,7 +808,12 @@ class Consumer final : public WorkerSource,
     Poll();
   }
 
-  void StoreOffsets() {
+  // `last`: before partitions are given up.
+  void StoreOffsets(bool last = false) {
+    if (transactor_ != nullptr) {
+      CommitBetween(last);
+      return;
+    }
     ListPtr list;
     for (const auto& [key, part] : parts_) {
       if (!std::exchange(part->dirty, false)) continue;
@@ -816,6 +823,46 @@ class Consumer final : public WorkerSource,
     }
     // Partitions that are not ours any more are somebody else's to store.
     if (list != nullptr && handle_ != nullptr) rd_kafka_offsets_store(handle_->get(), list.get());
+  }
+
+  // A listener with transactions commits what was settled without one (a dead letter, say) between
+  // two of them, and lets none begin until that is over: of two offsets the brokers keep the one
+  // that came last, which has to be the greater one.
+  void CommitBetween(bool last) {
+    if (handle_ == nullptr) return;
+    if (committing_ != nullptr) {
+      const EventPtr over(rd_kafka_queue_poll(committing_->queue.get(), last ? kLastCommit : 0));
+      if (over == nullptr && !last) return;
+      committing_.reset();
+    }
+    if (!last && loop_.Now() < next_commit_) return;
+    next_commit_ = loop_.Now() + options_.commit_interval;
+    ListPtr list;
+    std::vector<Part*> parts;
+    for (const auto& [key, part] : parts_) {
+      if (!part->dirty || part->next <= part->by_transaction) continue;
+      if (list == nullptr) list = NewList();
+      rd_kafka_topic_partition_list_add(list.get(), part->topic.c_str(), part->partition)->offset =
+          part->next;
+      parts.push_back(part.get());
+    }
+    if (list == nullptr) return;
+    std::optional<Semaphore::Permit> turn = transactor_->turn.TryAcquire();
+    // A partition that goes has no transaction any more: others' do not matter to it.
+    if (!turn && !last) return;
+    for (Part* const part : parts) part->dirty = false;
+    auto committing = std::make_unique<Committing>();
+    committing->turn = std::move(turn);
+    committing->queue.reset(rd_kafka_queue_new(handle_->get()));
+    if (rd_kafka_commit_queue(handle_->get(), list.get(), committing->queue.get(), nullptr,
+                              nullptr) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return;
+    }
+    if (last) {
+      const EventPtr over(rd_kafka_queue_poll(committing->queue.get(), kLastCommit));
+      return;
+    }
+    committing_ = std::move(committing);
   }
 
   void OnRecord(RawMessage raw) {
@@ -1155,6 +1202,13 @@ class Consumer final : public WorkerSource,
   const Routes& routes_;
   std::shared_ptr<Producer> producer_;
   std::shared_ptr<Transactor> transactor_;
+  // A commit under way, during which no transaction runs.
+  struct Committing {
+    QueuePtr queue;
+    std::optional<Semaphore::Permit> turn;
+  };
+  std::unique_ptr<Committing> committing_;
+  Deadline next_commit_ = {};
   std::shared_ptr<Handle> handle_;
   QueuePtr queue_;
   std::unique_ptr<QueueWatch> watch_;

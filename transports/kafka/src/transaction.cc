@@ -308,6 +308,9 @@ Task<void> KafkaTransaction::Commit() {
       return committed;
     };
     status = co_await Offload(std::move(commit));
+    if (status.ok()) {
+      for (const auto& [part, range] : mine.ranges) part->by_transaction = range.second + 1;
+    }
     // Aborted already, or of no use any more.
     mine.open = false;
     mine.turn.reset();
