@@ -15,6 +15,7 @@
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/clock.h"
 #include "rookery/runtime/sleep.h"
+#include "rpc/unreachable.h"
 #include "rpc/wire_stream.h"
 #include "runtime/abseil_strings.h"
 
@@ -112,9 +113,13 @@ class MessageClientCore final : public std::enable_shared_from_this<MessageClien
   }
   [[nodiscard]] absl::Status Ready() const {
     if (closed.load(std::memory_order_acquire)) {
-      return absl::UnavailableError(absl::StrCat("the channel to ", options.target, " is closed"));
+      return Unreachable(
+          absl::UnavailableError(absl::StrCat("the channel to ", options.target, " is closed")));
     }
-    return link->Ready();
+    return Unreachable(link->Ready());
+  }
+  [[nodiscard]] absl::Status Send(const OutboundMessage& message) const {
+    return Unreachable(link->Send(message));
   }
   [[nodiscard]] std::size_t in_flight() const {
     const std::scoped_lock lock(mutex_);
@@ -493,7 +498,7 @@ void StreamCall::TryOpen() {
   }
   out.body = body;
   opened_.store(true);
-  absl::Status sent = core_->link->Send(out);
+  absl::Status sent = core_->Send(out);
   if (!sent.ok()) End(std::move(sent));
 }
 
@@ -619,7 +624,7 @@ class MessageClientStream final : public ClientStream {
       out.Add(kContentTypeHeader, ContentTypeOf(options.codec));
     }
     out.body = body;
-    absl::Status sent = state.core().link->Send(out);
+    absl::Status sent = state.core().Send(out);
     if (!sent.ok()) {
       state.Cancel(std::move(sent));
       co_return false;
@@ -745,7 +750,7 @@ class UnaryAttempt final : public LeafAwaiter, private WaitingCall {
     AddTimeout(call_.deadline, rookery::Now(), &out);
     AddMetadata(call_.metadata, "", &out);
     out.body = body;
-    absl::Status sent = core_.link->Send(out);
+    absl::Status sent = core_.Send(out);
     if (!sent.ok() && core_.Remove(id_)) {
       status_ = std::move(sent);
       unreached_ = status_.code() == absl::StatusCode::kUnavailable;
@@ -927,8 +932,8 @@ void MessageClientCore::OnTime() {
     }
   }
   const auto silent = [this] {
-    return absl::UnavailableError(
-        absl::StrCat("the server of this call, on ", options.target, ", has fallen silent"));
+    return Unreachable(absl::UnavailableError(
+        absl::StrCat("the server of this call, on ", options.target, ", has fallen silent")));
   };
   for (const auto& [stream, what] : streams) stream->OnTime(what);
   for (WaitingCall* const call : late_calls) call->OnFailure(DeadlineExceeded(), false);
@@ -1086,7 +1091,7 @@ absl::Status MessageClientCore::SendEvent(OutgoingCall& call, const Message& eve
   AddMetadata(call.metadata, "", &out);
   out.body = body;
   call.peer = options.target;
-  return link->Send(out);
+  return Send(out);
 }
 
 }  // namespace internal
@@ -1148,13 +1153,15 @@ void MessageClient::OnFrame(std::uint64_t id, InboundMessage message) {
   core_->OnFrame(id, std::move(message));
 }
 void MessageClient::OnUnreachable(std::uint64_t id) { core_->OnUnreachable(id); }
-void MessageClient::FailAll(const absl::Status& status) { core_->FailAll(status); }
+void MessageClient::FailAll(const absl::Status& status) {
+  core_->FailAll(internal::Unreachable(status));
+}
 void MessageClient::FailAt(std::string_view address, const absl::Status& status) {
-  core_->FailAt(address, status);
+  core_->FailAt(address, internal::Unreachable(status));
 }
 
 void MessageClient::FailCall(std::uint64_t id, const absl::Status& status, bool unreached) {
-  core_->FailCall(id, status, unreached);
+  core_->FailCall(id, internal::Unreachable(status), unreached);
 }
 
 std::size_t MessageClient::in_flight() const { return core_->in_flight(); }
@@ -1174,14 +1181,14 @@ void MessageClient::Inbox::OnUnreachable(std::uint64_t id) const {
   if (const auto core = core_.lock()) core->OnUnreachable(id);
 }
 void MessageClient::Inbox::FailAll(const absl::Status& status) const {
-  if (const auto core = core_.lock()) core->FailAll(status);
+  if (const auto core = core_.lock()) core->FailAll(internal::Unreachable(status));
 }
 void MessageClient::Inbox::FailAt(std::string_view address, const absl::Status& status) const {
-  if (const auto core = core_.lock()) core->FailAt(address, status);
+  if (const auto core = core_.lock()) core->FailAt(address, internal::Unreachable(status));
 }
 void MessageClient::Inbox::FailCall(std::uint64_t id, const absl::Status& status,
                                     bool unreached) const {
-  if (const auto core = core_.lock()) core->FailCall(id, status, unreached);
+  if (const auto core = core_.lock()) core->FailCall(id, internal::Unreachable(status), unreached);
 }
 
 }  // namespace rookery

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rpc/random.h"
+#include "rpc/unreachable.h"
 #include "rpc/utf8.h"
 #include "runtime/abseil_strings.h"
 
@@ -65,11 +66,19 @@ bool ForEachDetail(std::string_view status, Fn&& fn) {
 }
 
 void WriteIncident(std::string_view incident, std::string_view what) {
-  std::fprintf(stderr, "rookery: unhandled exception, incident %.*s: %.*s\n",
+  std::fprintf(stderr, "rookery: not for the peer, incident %.*s: %.*s\n",
                static_cast<int>(incident.size()), incident.data(), static_cast<int>(what.size()),
                what.data());
 }
 constinit std::atomic<internal::IncidentHook> incident_hook{&WriteIncident};
+
+// Logs what the peer does not get, and gives the words by which it can be found there.
+std::string Incident(std::string_view what) {
+  std::string incident;
+  internal::AppendHex(&incident, internal::FastRandom64(), 16);
+  incident_hook.load(std::memory_order_acquire)(incident, what);
+  return absl::StrCat(" (incident ", incident, ")");
+}
 
 std::string PayloadOf(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kStatusDetailsPayload);
@@ -166,10 +175,11 @@ internal::IncidentHook internal::SetIncidentHook(IncidentHook hook) noexcept {
 absl::Status ForPeer(const absl::Status& status) {
   if (status.ok()) return status;
   if (const absl::optional<absl::Cord> foreign = status.GetPayload(kExceptionPayload)) {
-    std::string incident;
-    internal::AppendHex(&incident, internal::FastRandom64(), 16);
-    incident_hook.load(std::memory_order_acquire)(incident, std::string(*foreign));
-    return absl::InternalError(absl::StrCat("Internal error (incident ", incident, ")"));
+    return absl::InternalError(absl::StrCat("Internal error", Incident(std::string(*foreign))));
+  }
+  if (status.GetPayload(internal::kUnreachablePayload)) {
+    return absl::UnavailableError(absl::StrCat("a service that this one needs cannot be reached",
+                                               Incident(internal::Std(status.message()))));
   }
   const std::string_view message = internal::Std(status.message());
   bool foreign_payload = false;

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "node.h"
+#include "rookery/rpc/status.h"
 #include "rookery/runtime/cancel.h"
 #include "rookery/runtime/spawn.h"
 #include "rookery/runtime/when.h"
@@ -20,6 +21,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 absl::StatusOr<EchoReply> Say(EchoClient& client, EchoRequest request, CallOptions options = {}) {
   return SyncWaitStatus(client.Say(std::move(request), std::move(options)));
@@ -575,6 +577,27 @@ TEST(GrpcTest, AnswersUnavailableWhereNobodyListens) {
   patient.timeout = std::chrono::milliseconds(50);
   EXPECT_EQ(Say(client, Text("x"), std::move(patient)).status().code(),
             absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST(GrpcTest, WhereAServerWouldHaveBeenIsForNoPeer) {
+  Grpc options;
+  options.address = "127.0.0.1:1";
+  EchoClient nowhere(MakeChannel(options));
+  const absl::Status ours = Say(nowhere, Text("x")).status();
+  EXPECT_THAT(std::string(ours.message()), HasSubstr("127.0.0.1:1"));
+  const absl::Status theirs = ForPeer(ours);
+  EXPECT_EQ(theirs.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(theirs.ToString(), Not(HasSubstr("127.0.0.1")));
+  EXPECT_THAT(std::string(theirs.message()), HasSubstr("incident"));
+  // What a server says by itself goes on.
+  EchoNode node;
+  ASSERT_TRUE(node.Start({}).ok());
+  EchoClient client(node.Connect({}));
+  EchoRequest request;
+  request.set_fail_code(14);
+  const absl::Status said = Say(client, request).status();
+  EXPECT_EQ(said.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ForPeer(said), said);
 }
 
 TEST(GrpcTest, AClosedClientMakesNoCalls) {

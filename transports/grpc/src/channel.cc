@@ -16,6 +16,7 @@
 #include "rookery/rpc/transport.h"
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/rpc_exception.h"
+#include "rpc/unreachable.h"
 #include "thread_sanitizer.h"
 
 namespace rookery {
@@ -225,6 +226,7 @@ CallEnd::~CallEnd() {
   grpc_metadata_array_destroy(&initial_);
   grpc_metadata_array_destroy(&trailing_);
   grpc_slice_unref(text_);
+  gpr_free(const_cast<char*>(error_));
 }
 
 void CallEnd::AddTo(grpc_op& initial, grpc_op& end) noexcept {
@@ -234,6 +236,7 @@ void CallEnd::AddTo(grpc_op& initial, grpc_op& end) noexcept {
   end.data.recv_status_on_client.trailing_metadata = &trailing_;
   end.data.recv_status_on_client.status = &code_;
   end.data.recv_status_on_client.status_details = &text_;
+  end.data.recv_status_on_client.error_string = &error_;
 }
 
 absl::Status CallEnd::Take(grpc_call* call, OutgoingCall& into) {
@@ -254,7 +257,11 @@ absl::Status CallEnd::Take(grpc_call* call, OutgoingCall& into) {
     gpr_free(peer);
   }
   if (code_ == GRPC_STATUS_OK) return absl::OkStatus();
-  return MakeStatus(static_cast<int>(code_), View(text_), details);
+  absl::Status status = MakeStatus(static_cast<int>(code_), View(text_), details);
+  // gRPC says so in its own account, and nowhere else, if it was the server who said it.
+  const bool from_peer =
+      error_ != nullptr && std::string_view(error_).find("from peer") != std::string_view::npos;
+  return from_peer ? status : internal::Unreachable(std::move(status));
 }
 
 // ---- unary ------------------------------------------------------------------------------------
@@ -276,8 +283,8 @@ class UnaryOp final : public LeafAwaiter, private CqTag, private CqClient {
 
   bool await_suspend(std::coroutine_handle<> handle) {
     if (connections_.closed()) {
-      status_ = absl::UnavailableError(
-          absl::StrCat("the client of ", connections_.options().address, " is closed"));
+      status_ = internal::Unreachable(absl::UnavailableError(
+          absl::StrCat("the client of ", connections_.options().address, " is closed")));
       return false;
     }
     status_ = outgoing_.Fill(request_, connections_.options().max_send_bytes);

@@ -127,6 +127,7 @@ class CallEnd final {
   grpc_metadata_array trailing_;
   grpc_status_code code_ = GRPC_STATUS_UNKNOWN;
   grpc_slice text_;
+  const char* error_ = nullptr;  // of gRPC's own account; none for OK
 };
 
 class GrpcChannel final : public Channel {

@@ -12,6 +12,7 @@
 #include "channel.h"
 #include "convert.h"
 #include "rookery/runtime/await.h"
+#include "rpc/unreachable.h"
 #include "thread_sanitizer.h"
 
 namespace rookery::grpc_adapter {
@@ -412,8 +413,8 @@ class ClosedStream final : public ClientStream {
 std::unique_ptr<ClientStream> OpenStream(std::shared_ptr<Connections> connections,
                                          OutgoingCall& call) {
   if (connections->closed()) {
-    return std::make_unique<ClosedStream>(absl::UnavailableError(
-        absl::StrCat("the client of ", connections->options().address, " is closed")));
+    return std::make_unique<ClosedStream>(internal::Unreachable(absl::UnavailableError(
+        absl::StrCat("the client of ", connections->options().address, " is closed"))));
   }
   return std::make_unique<GrpcStream>(std::move(connections), call);
 }
