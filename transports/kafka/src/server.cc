@@ -751,9 +751,13 @@ class Consumer final : public WorkerSource,
     if (part.waits) return true;
     const std::size_t ahead = part.entries.size();
     if (ahead > (paused ? options_.max_unsettled / 2 : options_.max_unsettled)) return true;
-    if (parts_.size() < 2) return false;
-    const std::size_t most = std::max<std::size_t>(1, options_.prefetch / 4);
-    return part.held > (paused ? most : most * 3);
+    if (event_parts_ < 2) return false;
+    // One may have half of all, and the others together the rest: a batch that one fetch has brought
+    // must not keep the keys of the others idle.
+    const std::size_t share = std::max<std::size_t>(1, options_.prefetch / 2 / event_parts_);
+    const std::size_t room = engine_ == nullptr ? options_.prefetch : engine_->room();
+    if (paused) return part.held > share * 3 / 4 && room < options_.prefetch / 4 * 3;
+    return part.held > share && room < options_.prefetch / 2;
   }
   void Adjust(Part& part) {
     if (!part.paused && TooFull(part, false)) {
@@ -1174,6 +1178,7 @@ class Consumer final : public WorkerSource,
   // For those who look from other threads.
   void Show() {
     std::vector<WorkerSnapshot::Partition> shown;
+    shown.reserve(parts_.size());
     for (const auto& [key, part] : parts_) {
       if (part->route == nullptr || part->route->use == Use::kRequest) continue;
       WorkerSnapshot::Partition each;
@@ -1192,6 +1197,7 @@ class Consumer final : public WorkerSource,
       }
       shown.push_back(std::move(each));
     }
+    event_parts_ = shown.size();
     const std::scoped_lock lock(health_mutex_);
     shown_ = std::move(shown);
   }
@@ -1224,6 +1230,7 @@ class Consumer final : public WorkerSource,
   // On the loop, and at the end on the thread that closes.
   std::map<std::pair<std::string, std::int32_t>, std::shared_ptr<Part>> parts_;
   std::shared_ptr<Part> last_part_;
+  std::size_t event_parts_ = 0;  // of `parts_`, as Show() has seen it
   std::set<std::pair<std::string, std::int32_t>> begun_;
   ListPtr leaving_;
   bool leaving_incremental_ = false;

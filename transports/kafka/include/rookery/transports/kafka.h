@@ -154,8 +154,8 @@ struct Kafka {
   // Consumers, each on a loop of its own: handlers run on that loop, so that one consumer keeps one
   // core busy.
   std::size_t consumers = 1;
-  // Handlers of events that run at a time, and events held in all, of each consumer. A partition
-  // that has three quarters of these, while there are others, is paused until it has one.
+  // Handlers of events that run at a time, and events held in all, of each consumer. One
+  // partition has half of these at most if there are others, and is paused meanwhile.
   std::size_t concurrency = 64;
   std::size_t prefetch = 1'000;
   // How far a partition may be ahead of its oldest event that is not settled yet: what would be
