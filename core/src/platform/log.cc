@@ -516,7 +516,8 @@ DefaultLogger& TheDefault() {
 }
 
 void LogIncident(std::string_view incident, std::string_view what) {
-  Logger::Default().Error("an error whose text its peer does not get", {{"incident", incident}, {"what", what}});
+  Logger::Default().Error("an error whose text its peer does not get",
+                          {{"incident", incident}, {"what", what}});
 }
 
 void LogUnhandledError(std::string_view what, const absl::Status& error) {

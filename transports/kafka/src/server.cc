@@ -752,8 +752,8 @@ class Consumer final : public WorkerSource,
     const std::size_t ahead = part.entries.size();
     if (ahead > (paused ? options_.max_unsettled / 2 : options_.max_unsettled)) return true;
     if (event_parts_ < 2) return false;
-    // One may have half of all, and the others together the rest: a batch that one fetch has brought
-    // must not keep the keys of the others idle.
+    // One may have half of all, and the others together the rest: a batch that one fetch has
+    // brought must not keep the keys of the others idle.
     const std::size_t share = std::max<std::size_t>(1, options_.prefetch / 2 / event_parts_);
     const std::size_t room = engine_ == nullptr ? options_.prefetch : engine_->room();
     if (paused) return part.held > share * 3 / 4 && room < options_.prefetch / 4 * 3;
