@@ -441,7 +441,11 @@ absl::StatusOr<std::shared_ptr<Producer::Line>> Producer::NewLine() {
 
 void Producer::Watch(const std::shared_ptr<Line>& line) {
   // The watch lives with the line, whose last reference goes behind Stop(), which is posted later.
-  line->watch = std::make_unique<QueueWatch>(loop_, [this] { OnReady(); });
+  line->watch = std::make_unique<QueueWatch>(loop_, [this] {
+    // Whom a report wakes may let go of the producer.
+    const std::shared_ptr<Producer> keep = weak_from_this().lock();
+    if (keep != nullptr) OnReady();
+  });
   loop_.Post([line, self = weak_from_this()] {
     const std::shared_ptr<Producer> alive = self.lock();
     if (alive == nullptr) return;
@@ -885,7 +889,11 @@ absl::Status Inbox::Open(const std::shared_ptr<Handle>& producer,
   }
   handle_ = *std::move(handle);
   queue_ = QueuePtr(rd_kafka_queue_get_consumer(client));
-  watch_ = std::make_unique<QueueWatch>(loop_, [this] { Poll(); });
+  watch_ = std::make_unique<QueueWatch>(loop_, [this] {
+    // Whom a reply wakes may let go of the inbox.
+    const std::shared_ptr<Inbox> keep = weak_from_this().lock();
+    if (keep != nullptr) Poll();
+  });
   RunOn(loop_, [this] { watch_->Start(queue_.get()); });
   open_.store(true);
   return absl::OkStatus();
