@@ -26,6 +26,8 @@ constexpr std::size_t kMostInFlight = std::size_t{8} << 20;
 constexpr std::size_t kShare = 8;
 // How many messages are taken before others on the loop have their turn.
 constexpr int kTurn = 256;
+// Turns at once for what has come over a connection that has ended.
+constexpr int kMostTurns = 1'000;
 // How soon what waits is tried again where libzmq gives no sign.
 constexpr std::chrono::milliseconds kRetry{2};
 constexpr std::size_t kMostFrames = 64;
@@ -264,8 +266,8 @@ void LoopSocket::OnPollWork() {
   Poll();
 }
 
-void LoopSocket::Poll() {
-  if (polling_ || !started_) return;
+bool LoopSocket::Poll() {
+  if (polling_ || !started_) return false;
   const std::shared_ptr<LoopSocket> keep = shared_from_this();
   polling_ = true;
   Frames frames;
@@ -293,13 +295,14 @@ void LoopSocket::Poll() {
     }
   }
   polling_ = false;
-  if (closed_.load(std::memory_order_relaxed)) return;
+  if (closed_.load(std::memory_order_relaxed)) return false;
   if (more) PollLater();
   if (!waiting_.empty()) loop_.Arm(&retry_, loop_.Now() + kRetry);
   if (!wait_.armed) {
     wait_.armed = true;
     loop_.WaitFd(fd_, FdEvent::kReadable, &wait_);
   }
+  return more;
 }
 
 void LoopSocket::ReadMonitor() {
@@ -323,7 +326,10 @@ void LoopSocket::ReadMonitor() {
     std::memcpy(&value, number.view().data() + sizeof event, sizeof value);
     const SocketEvent said{KindOf(event), event, value, endpoint.view()};
     // What came over a connection before it ended has its turn first.
-    if (said.kind == SocketEvent::Kind::kDisconnected) Poll();
+    if (said.kind == SocketEvent::Kind::kDisconnected) {
+      for (int turns = 1; turns < kMostTurns && Poll(); ++turns) {
+      }
+    }
     if (closed_.load(std::memory_order_relaxed)) return;
     callbacks_.event(said);
   }

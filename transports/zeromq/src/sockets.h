@@ -169,7 +169,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   // What waits on our side, in order for each address; it waits no more. On the loop.
   [[nodiscard]] std::vector<Frames> TakeWaiting();
   // Reads what is there, now. On the loop.
-  void Poll();
+  bool Poll();  // true: there may be more
   // Ends it: callbacks come no more, what waits on our side is dropped, what libzmq has leaves
   // within the linger. Any thread; at once on the loop. Idempotent.
   void Close();
