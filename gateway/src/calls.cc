@@ -125,6 +125,32 @@ Task<Refusal> ReadRequest(Routed routed, Message* message) {
   co_return Refusal(std::move(filled));
 }
 
+Task<void> AnswerUnary(Routed routed, OutgoingCall& outgoing, const Message& response,
+                       absl::Status status) {
+  InboundCall& call = routed.call;
+  std::string body;
+  std::string content_type;
+  if (status.ok()) {
+    status = AppendResponse(routed.route.binding, response, routed.transcode, &body, &content_type);
+    if (!status.ok()) {
+      // The handler's answer, not the caller's request, has no JSON.
+      status = absl::InternalError(
+          absl::StrCat("the answer cannot be written as JSON: ", status.message()));
+    }
+  }
+  if (!status.ok()) {
+    Task<void> refuse = call.Refuse(ForPeer(status), 0, &outgoing);
+    co_await std::move(refuse);
+    co_return;
+  }
+  HttpResponseHead head = call.Head(call.GoodStatus(outgoing), &outgoing);
+  head.Add("Content-Type", content_type);
+  std::string packed;
+  const std::string_view sent = call.Pack(body, content_type, &head, &packed);
+  Task<bool> respond = call.exchange().Respond(head, sent);
+  (void)co_await std::move(respond);
+}
+
 Task<void> ServeUnary(Routed routed) {
   InboundCall& call = routed.call;
   const Route& route = routed.route;
@@ -152,27 +178,8 @@ Task<void> ServeUnary(Routed routed) {
     Task<void> unary = route.channel->StartUnary(outgoing, *request, *response);
     if (unary) status = co_await AsStatusOr(std::move(unary));
   }
-  std::string body;
-  std::string content_type;
-  if (status.ok()) {
-    status = AppendResponse(route.binding, *response, routed.transcode, &body, &content_type);
-    if (!status.ok()) {
-      // The handler's answer, not the caller's request, has no JSON.
-      status = absl::InternalError(
-          absl::StrCat("the answer cannot be written as JSON: ", status.message()));
-    }
-  }
-  if (!status.ok()) {
-    Task<void> refuse = call.Refuse(ForPeer(status), 0, &outgoing);
-    co_await std::move(refuse);
-    co_return;
-  }
-  HttpResponseHead head = call.Head(call.GoodStatus(outgoing), &outgoing);
-  head.Add("Content-Type", content_type);
-  std::string packed;
-  const std::string_view sent = call.Pack(body, content_type, &head, &packed);
-  Task<bool> respond = call.exchange().Respond(head, sent);
-  (void)co_await std::move(respond);
+  Task<void> answer = AnswerUnary(routed, outgoing, *response, std::move(status));
+  co_await std::move(answer);
 }
 
 }  // namespace rookery::internal::gateway

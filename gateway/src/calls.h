@@ -40,6 +40,11 @@ struct BodyFormat {
 // The one message of a request: body, path and query. `message` is as new.
 [[nodiscard]] Task<Refusal> ReadRequest(Routed routed, google::protobuf::Message* message);
 
+// Ends a call that has one answer: `response` as JSON, or, unless `status` is OK, its refusal.
+[[nodiscard]] Task<void> AnswerUnary(Routed routed, OutgoingCall& outgoing,
+                                     const google::protobuf::Message& response,
+                                     absl::Status status);
+
 }  // namespace rookery::internal::gateway
 
 #endif  // ROOKERY_SRC_GATEWAY_CALLS_H_

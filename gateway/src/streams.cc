@@ -452,26 +452,8 @@ Task<void> ServeClientStream(Routed routed) {
     co_return;
   }
   if (status.ok() && !answered) status = absl::InternalError("the call ended without an answer");
-  std::string body;
-  std::string content_type;
-  if (status.ok()) {
-    status = AppendResponse(route.binding, *response, routed.transcode, &body, &content_type);
-    if (!status.ok()) {
-      status = absl::InternalError(
-          absl::StrCat("the answer cannot be written as JSON: ", status.message()));
-    }
-  }
-  if (!status.ok()) {
-    Task<void> refuse = call.Refuse(ForPeer(status), 0, &outgoing);
-    co_await std::move(refuse);
-    co_return;
-  }
-  HttpResponseHead head = call.Head(call.GoodStatus(outgoing), &outgoing);
-  head.Add("Content-Type", content_type);
-  std::string packed;
-  const std::string_view sent = call.Pack(body, content_type, &head, &packed);
-  Task<bool> respond = exchange.Respond(head, sent);
-  (void)co_await std::move(respond);
+  Task<void> answer = AnswerUnary(routed, outgoing, *response, std::move(status));
+  co_await std::move(answer);
 }
 
 }  // namespace rookery::internal::gateway
