@@ -72,15 +72,6 @@ TEST(EventTopicTest, ControlSortsBehindAllSubjects) {
   }
 }
 
-TEST(EventTopicTest, MatchesAsNatsDoes) {
-  EXPECT_TRUE(MatchesEvent("a.*", "a.b"));
-  EXPECT_FALSE(MatchesEvent("a.*", "a.b.c"));
-  EXPECT_TRUE(MatchesEvent("a.>", "a.b.c"));
-  EXPECT_FALSE(MatchesEvent("a.>", "a"));
-  EXPECT_TRUE(MatchesEvent("*.b", "a.b"));
-  EXPECT_FALSE(MatchesEvent("a.b", "a.c"));
-}
-
 TEST(EventSequencesTest, AreReadUpToWhereTheyMakeSense) {
   std::string body;
   AppendSequence(&body, "a", 1);

@@ -421,25 +421,6 @@ absl::Status CheckTopic(std::string_view topic) {
   return absl::OkStatus();
 }
 
-bool HasWildcard(std::string_view topic) noexcept {
-  return topic.find_first_of("*>") != std::string_view::npos;
-}
-
-bool Matches(std::string_view pattern, std::string_view topic) noexcept {
-  for (;;) {
-    const std::size_t pattern_end = std::min(pattern.find('.'), pattern.size());
-    const std::size_t topic_end = std::min(topic.find('.'), topic.size());
-    const std::string_view want = pattern.substr(0, pattern_end);
-    if (want == ">") return !topic.empty();
-    if (topic.empty() || (want != "*" && want != topic.substr(0, topic_end))) return false;
-    if (pattern_end == pattern.size() || topic_end == topic.size()) {
-      return pattern_end == pattern.size() && topic_end == topic.size();
-    }
-    pattern.remove_prefix(pattern_end + 1);
-    topic.remove_prefix(topic_end + 1);
-  }
-}
-
 std::string ToRegex(std::string_view pattern) {
   // librdkafka takes what begins with "^" for a regular expression.
   std::string regex = "^";

@@ -45,10 +45,7 @@ void WarnOfUnsafe(const Kafka& options);
 [[nodiscard]] std::string SafeName(std::string_view text);
 [[nodiscard]] absl::Status CheckTopic(std::string_view topic);
 
-// "payments.*" and "payments.>", as the patterns of all transports have them.
-[[nodiscard]] bool HasWildcard(std::string_view topic) noexcept;
-[[nodiscard]] bool Matches(std::string_view pattern, std::string_view topic) noexcept;
-// The same as librdkafka subscribes to.
+// A pattern with wildcards ("payments.*", "payments.>"), as librdkafka subscribes to it.
 [[nodiscard]] std::string ToRegex(std::string_view pattern);
 
 // Where an event is sent: its pattern, or its full name with dots; with the prefix.

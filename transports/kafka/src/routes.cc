@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "rookery/rpc/worker_engine.h"
+#include "rpc/subject_pattern.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery::kafka_adapter {
@@ -70,7 +71,7 @@ const Route* Routes::Find(std::string_view topic) const {
   // What a wildcard finds beside events: dead letters would be handled, and die, for ever.
   if (topic.ends_with(not_events_) || topic.starts_with(ours_)) return nullptr;
   for (const Route* const route : wild_) {
-    if (Matches(route->topic, topic)) return route;
+    if (internal::MatchesSubject(route->topic, topic)) return route;
   }
   return nullptr;
 }
@@ -83,7 +84,7 @@ const Handler* Routes::HandlerOf(std::string_view topic) const {
 std::vector<std::string> Routes::Topics() const {
   std::vector<std::string> topics;
   for (const Route& each : all_) {
-    if (!HasWildcard(each.topic)) topics.push_back(each.topic);
+    if (!internal::HasWildcard(each.topic)) topics.push_back(each.topic);
   }
   return topics;
 }
@@ -91,7 +92,7 @@ std::vector<std::string> Routes::Topics() const {
 std::vector<std::string> Routes::EventTopics() const {
   std::vector<std::string> topics;
   for (const Route& each : all_) {
-    if (each.use == Use::kEvent && !HasWildcard(each.topic)) topics.push_back(each.topic);
+    if (each.use == Use::kEvent && !internal::HasWildcard(each.topic)) topics.push_back(each.topic);
   }
   return topics;
 }
@@ -99,7 +100,7 @@ std::vector<std::string> Routes::EventTopics() const {
 ListPtr Routes::Subscription() const {
   ListPtr list = NewList(static_cast<int>(all_.size()));
   for (const Route& each : all_) {
-    const std::string name = HasWildcard(each.topic) ? ToRegex(each.topic) : each.topic;
+    const std::string name = internal::HasWildcard(each.topic) ? ToRegex(each.topic) : each.topic;
     rd_kafka_topic_partition_list_add(list.get(), name.c_str(), RD_KAFKA_PARTITION_UA);
   }
   return list;
@@ -107,7 +108,7 @@ ListPtr Routes::Subscription() const {
 
 void Routes::Add(Use use, const std::string& topic, const Handler* handler,
                  std::vector<std::string>* faults) {
-  const bool wild = HasWildcard(topic) && use == Use::kEvent;
+  const bool wild = internal::HasWildcard(topic) && use == Use::kEvent;
   std::string plain = topic;
   if (wild) {
     for (char& c : plain) c = c == '*' || c == '>' ? 'x' : c;

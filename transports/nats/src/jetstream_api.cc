@@ -11,6 +11,7 @@
 #include "options.h"
 #include "rookery/platform/log.h"
 #include "rookery/runtime/sleep.h"
+#include "rpc/subject_pattern.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery::nats_adapter {
@@ -54,7 +55,7 @@ std::vector<std::string> Differences(const Json& has, const StreamConfig& want) 
   const std::vector<std::string> subjects = JsonTexts(has, "subjects");
   for (const std::string& subject : want.subjects) {
     const bool covered = std::any_of(subjects.begin(), subjects.end(), [&](const auto& one) {
-      return one == subject || Matches(one, subject);
+      return one == subject || internal::MatchesSubject(one, subject);
     });
     if (!covered) {
       all.push_back(absl::StrCat("it does not store ", subject, " but ",
@@ -88,7 +89,7 @@ std::string ConfigOf(const std::string& name, const Json& has, const StreamConfi
   std::vector<std::string> subjects = JsonTexts(has, "subjects");
   for (const std::string& subject : want.subjects) {
     const bool covered = std::any_of(subjects.begin(), subjects.end(), [&](const auto& one) {
-      return one == subject || Matches(one, subject);
+      return one == subject || internal::MatchesSubject(one, subject);
     });
     if (!covered) subjects.push_back(subject);
   }

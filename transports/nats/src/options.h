@@ -35,9 +35,6 @@ using OptionsPtr = std::unique_ptr<natsOptions, OptionsDeleter>;
 
 // OK, or what is wrong with a subject. Wildcards are for subscriptions.
 [[nodiscard]] absl::Status CheckSubject(std::string_view subject, bool wildcards);
-[[nodiscard]] bool HasWildcard(std::string_view subject) noexcept;
-// Whether `subject` is one that a subscription to `pattern` gets.
-[[nodiscard]] bool Matches(std::string_view pattern, std::string_view subject) noexcept;
 
 // Where a method is called: its pattern, or its full name with dots; below the prefix.
 [[nodiscard]] std::string SubjectOf(const Nats& options, const MethodDescriptor& method);

@@ -26,6 +26,7 @@
 #include "rookery/rpc/transport.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/transports/nats.h"
+#include "rpc/subject_pattern.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery {
@@ -56,7 +57,7 @@ class Routes final {
       std::string subject = SubjectOf(options, handler->descriptor());
       // Several handlers of one event are found as one.
       const Handler* const found = registry.Find(handler->descriptor().full_name);
-      if (HasWildcard(subject)) {
+      if (internal::HasWildcard(subject)) {
         wild_.emplace_back(std::move(subject), found == nullptr ? handler : found);
       } else {
         exact_.emplace(std::move(subject), found == nullptr ? handler : found);
@@ -69,7 +70,7 @@ class Routes final {
   }
   [[nodiscard]] const Handler* FindWild(std::string_view subject) const {
     for (const auto& [pattern, handler] : wild_) {
-      if (Matches(pattern, subject)) return handler;
+      if (internal::MatchesSubject(pattern, subject)) return handler;
     }
     return nullptr;
   }

@@ -34,6 +34,7 @@
 #include "rookery/runtime/loop.h"
 #include "rookery/transports/zeromq_events.h"
 #include "rpc/random.h"
+#include "rpc/subject_pattern.h"
 #include "runtime/abseil_strings.h"
 #include "sockets.h"
 #include "zap.h"
@@ -65,7 +66,7 @@ class EventRoutes final {
       // Several handlers of one event are found as one.
       const Handler* const found = registry.Find(handler->descriptor().full_name);
       subscriptions_.insert(SubscriptionFor(subject));
-      if (HasEventWildcard(subject)) {
+      if (internal::HasWildcard(subject)) {
         wild_.emplace_back(std::move(subject), found == nullptr ? handler : found);
       } else {
         exact_.emplace(std::move(subject), found == nullptr ? handler : found);
@@ -76,7 +77,7 @@ class EventRoutes final {
     const auto found = exact_.find(internal::Abs(subject));
     if (found != exact_.end()) return found->second;
     for (const auto& [pattern, handler] : wild_) {
-      if (MatchesEvent(pattern, subject)) return handler;
+      if (internal::MatchesSubject(pattern, subject)) return handler;
     }
     return nullptr;
   }

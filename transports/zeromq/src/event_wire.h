@@ -48,8 +48,6 @@ inline constexpr std::size_t kTopicTail = 17;
 
 // What to subscribe to for `pattern`, which may have NATS's wildcards; more may come than matches.
 [[nodiscard]] std::string SubscriptionFor(std::string_view pattern);
-[[nodiscard]] bool HasEventWildcard(std::string_view pattern) noexcept;
-[[nodiscard]] bool MatchesEvent(std::string_view pattern, std::string_view subject) noexcept;
 [[nodiscard]] std::string SyncSubscription(std::uint64_t nonce);
 [[nodiscard]] bool ReadSyncSubscription(std::string_view topic, std::uint64_t* nonce) noexcept;
 
