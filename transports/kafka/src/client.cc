@@ -5,7 +5,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +23,7 @@
 #include "rookery/runtime/spawn.h"
 #include "rookery/transports/kafka.h"
 #include "runtime/abseil_strings.h"
+#include "runtime/shared_loop.h"
 
 namespace rookery {
 namespace kafka_adapter {
@@ -82,24 +82,8 @@ namespace {
 
 // The loop that reads for all clients of the process. It ends with the last of them.
 std::shared_ptr<LoopPool> ClientLoops() {
-  static std::mutex mutex;
-  static std::weak_ptr<LoopPool> shared;
-  const std::scoped_lock lock(mutex);
-  std::shared_ptr<LoopPool> loops = shared.lock();
-  if (loops == nullptr) {
-    LoopPool::Options options;
-    options.threads = 1;
-    options.name = "kafka-client";
-    loops = std::shared_ptr<LoopPool>(std::make_unique<LoopPool>(options).release(),
-                                      [](LoopPool* pool) {
-                                        std::unique_ptr<LoopPool> last(pool);
-                                        // A loop does not end itself.
-                                        if (Loop::Current() == &(*pool)[0])
-                                          std::thread([gone = std::move(last)] {}).detach();
-                                      });
-    shared = loops;
-  }
-  return loops;
+  static internal::SharedLoop shared("kafka-client");
+  return shared.Get();
 }
 
 class Link final : public MessageClientLink {

@@ -5,7 +5,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +16,7 @@
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/transports/nats.h"
+#include "runtime/shared_loop.h"
 
 namespace rookery {
 namespace nats_adapter {
@@ -25,24 +25,8 @@ namespace nats_adapter {
 // reached nobody only to an asynchronous subscription, whose thread it brings: so replies come by
 // that thread in any case, and a loop of the application's would gain nothing by reading them.
 std::shared_ptr<LoopPool> ClientLoops() {
-  static std::mutex mutex;
-  static std::weak_ptr<LoopPool> shared;
-  const std::scoped_lock lock(mutex);
-  std::shared_ptr<LoopPool> loops = shared.lock();
-  if (loops == nullptr) {
-    LoopPool::Options options;
-    options.threads = 1;
-    options.name = "nats-client";
-    loops = std::shared_ptr<LoopPool>(std::make_unique<LoopPool>(options).release(),
-                                      [](LoopPool* pool) {
-                                        std::unique_ptr<LoopPool> last(pool);
-                                        // A loop does not end itself.
-                                        if (Loop::Current() == &(*pool)[0])
-                                          std::thread([gone = std::move(last)] {}).detach();
-                                      });
-    shared = loops;
-  }
-  return loops;
+  static internal::SharedLoop shared("nats-client");
+  return shared.Get();
 }
 
 namespace {

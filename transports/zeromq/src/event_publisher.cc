@@ -30,7 +30,9 @@
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/transports/zeromq_events.h"
 #include "rpc/random.h"
+#include "rpc/subject_pattern.h"
 #include "runtime/abseil_strings.h"
+#include "runtime/shared_loop.h"
 #include "sockets.h"
 #include "zap.h"
 
@@ -52,24 +54,8 @@ Logger Log() { return Logger::Default().Named("zeromq"); }
 
 // The loop of all publishers of the process.
 std::shared_ptr<LoopPool> PublisherLoops() {
-  static std::mutex mutex;
-  static std::weak_ptr<LoopPool> shared;
-  const std::scoped_lock lock(mutex);
-  std::shared_ptr<LoopPool> loops = shared.lock();
-  if (loops == nullptr) {
-    LoopPool::Options options;
-    options.threads = 1;
-    options.name = "zmq-events";
-    loops = std::shared_ptr<LoopPool>(std::make_unique<LoopPool>(options).release(),
-                                      [](LoopPool* pool) {
-                                        std::unique_ptr<LoopPool> last(pool);
-                                        // A loop does not end itself.
-                                        if (Loop::Current() == &(*pool)[0])
-                                          std::thread([gone = std::move(last)] {}).detach();
-                                      });
-    shared = loops;
-  }
-  return loops;
+  static internal::SharedLoop shared("zmq-events");
+  return shared.Get();
 }
 
 // An event that waits to be sent.
@@ -463,8 +449,8 @@ class EventLink final : public MessageClientLink {
   std::string AddressOf(std::uint64_t) const override { return {}; }
   absl::StatusOr<std::string> AddressOfMethod(const MethodDescriptor& method) const override {
     std::string subject = zeromq_adapter::AddressOf(method);
-    if (subject.empty() || HasEventWildcard(subject) || subject.find('\0') != std::string::npos ||
-        subject.front() == '\xff') {
+    if (subject.empty() || internal::HasWildcard(subject) ||
+        subject.find('\0') != std::string::npos || subject.front() == '\xff') {
       return absl::InvalidArgumentError(
           absl::StrCat("\"", subject, "\" is no subject to publish to"));
     }
