@@ -1,5 +1,5 @@
 // rookery-zmq-broker: a fixed address for processes that speak ZeroMQ. See --help, and
-// docs/zeromq.md.
+// docs/zeromq-events.md.
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>

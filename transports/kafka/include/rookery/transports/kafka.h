@@ -312,8 +312,8 @@ struct KafkaRecordInfo {
 //
 //   module.ProvideValue(rookery::KafkaProducer::Open({.brokers = "localhost:9092"}));
 //   ...
-//   rookery::KafkaPosition at = co_await producer.Send({.topic = "audit", .key = id, .value =
-//       text});
+//   rookery::KafkaRecord record{.topic = "audit", .key = id, .value = text};
+//   rookery::KafkaPosition at = co_await producer.Send(std::move(record));
 //
 // For events of a proto use its generated client. Thread-safe. Records of one key that are sent one
 // after the other (each Send begun after the one before was) are stored in that order.

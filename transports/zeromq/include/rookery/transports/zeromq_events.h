@@ -10,7 +10,7 @@
 // Without an address the processes of one user on one machine find each other by `domain`: the
 // default for programs that ask for events between processes and name no broker. An event is
 // handled at most once by each subscriber; what was lost on the way is counted and logged. Not for
-// events that must not be lost: see JetStream. docs/zeromq.md is the guide.
+// events that must not be lost: see JetStream. docs/zeromq-events.md is the guide.
 #ifndef ROOKERY_TRANSPORTS_ZEROMQ_EVENTS_H_
 #define ROOKERY_TRANSPORTS_ZEROMQ_EVENTS_H_
 
