@@ -290,8 +290,9 @@ TEST_F(KafkaWorker, PartitionsThatComeBackAreReadAgain) {
     stranger.Send("echo.said", "", Said("a").SerializeAsString(), {}, partition);
     stranger.Send("keyed", "", Said("b").SerializeAsString(), {}, partition);
   }
-  EXPECT_TRUE(Eventually([&] { return seen_.size() == 8; }));
+  EXPECT_TRUE(Eventually([&] { return seen_.size() == 8; })) << first.Why();
   EXPECT_TRUE(Eventually([&] { return Committed() == 4; }));
+  EXPECT_THAT(seen_.all(), SizeIs(8));
 }
 
 TEST_F(KafkaWorker, AMemberThatGetsNothingStartsAllTheSame) {

@@ -526,10 +526,6 @@ class Consumer final : public WorkerSource,
       parts_[{each.topic, each.partition}] = part;
     }
     last_part_.reset();
-    // librdkafka remembers, over an assignment, what was paused in the one before.
-    const ListPtr mine(rd_kafka_topic_partition_list_copy(list));
-    rd_kafka_resume_partitions(handle_->get(), mine.get());
-    if (stopping_ || hard_) PauseAll();
     Show();
     {
       const std::scoped_lock lock(health_mutex_);
@@ -585,11 +581,10 @@ class Consumer final : public WorkerSource,
       Leave();
       return;
     }
-    rd_kafka_pause_partitions(handle_->get(), leaving_.get());
     std::map<const Part*, std::int64_t> last;
     for (const auto& part : leaving) {
       part->leaving = true;
-      part->paused = true;
+      Pause(*part);
       last[part.get()] = part->last_done();
     }
     if (engine_ != nullptr) {
@@ -659,7 +654,7 @@ class Consumer final : public WorkerSource,
     for (int i = 0; i < list->cnt; ++i) {
       const auto found = parts_.find({list->elems[i].topic, list->elems[i].partition});
       if (found == parts_.end()) continue;
-      found->second->gone = true;
+      LetGo(*found->second);
       gone.insert(found->second.get());
       parts_.erase(found);
     }
@@ -685,7 +680,7 @@ class Consumer final : public WorkerSource,
     ++revocations_;
     std::set<const Part*> gone;
     for (const auto& [key, part] : parts_) {
-      part->gone = true;
+      LetGo(*part);
       gone.insert(part.get());
     }
     parts_.clear();
@@ -720,19 +715,31 @@ class Consumer final : public WorkerSource,
 
   // ---- pausing
 
+  // Only what is being read already: while librdkafka starts to read a partition on one thread, it
+  // may lose one of the two where another pauses or resumes it (librdkafka's issues 2190, 5591).
   void Pause(Part& part) {
-    if (part.paused) return;
-    part.paused = true;
-    const ListPtr list = NewList();
-    rd_kafka_topic_partition_list_add(list.get(), part.topic.c_str(), part.partition);
-    rd_kafka_pause_partitions(handle_->get(), list.get());
+    if (part.paused || part.next < 0) return;
+    SetPaused(part, true);
   }
   void Resume(Part& part) {
     if (!part.paused || part.leaving || stopping_) return;
-    part.paused = false;
+    SetPaused(part, false);
+  }
+  void SetPaused(Part& part, bool paused) {
+    part.paused = paused;
     const ListPtr list = NewList();
     rd_kafka_topic_partition_list_add(list.get(), part.topic.c_str(), part.partition);
-    rd_kafka_resume_partitions(handle_->get(), list.get());
+    if (paused) {
+      rd_kafka_pause_partitions(handle_->get(), list.get());
+    } else {
+      rd_kafka_resume_partitions(handle_->get(), list.get());
+    }
+  }
+  // A partition that is not ours from here on. librdkafka remembers what is paused, should the
+  // partition come back, and there it is too late to resume it: see Pause().
+  void LetGo(Part& part) {
+    part.gone = true;
+    if (part.paused) SetPaused(part, false);
   }
   void PauseAll() {
     for (const auto& [key, part] : parts_) {
@@ -760,7 +767,7 @@ class Consumer final : public WorkerSource,
     return part.held > share && room < options_.prefetch / 2;
   }
   void Adjust(Part& part) {
-    if (!part.paused && TooFull(part, false)) {
+    if (!part.paused && (hard_ || TooFull(part, false))) {
       Pause(part);
     } else if (part.paused && !hard_ && !TooFull(part, true)) {
       Resume(part);
