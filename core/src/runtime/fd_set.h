@@ -26,12 +26,16 @@ class FdSet final {
  private:
   struct Registration;
   struct Pending;
+  struct Lasting;
+  void WaitAgain(int fd, FdEvent event, FdWait* wait);
+  void FinishLasting(const std::shared_ptr<Lasting>& lasting, bool ready);
   void Finish(const std::shared_ptr<Pending>& pending, bool ready);
   void Release(int fd) noexcept;
 
   boost::asio::io_context& io_;
   std::function<void(const std::function<void()>&)> around_;
   std::unordered_map<int, std::unique_ptr<Registration>> registrations_;
+  std::unordered_map<Lasting*, std::shared_ptr<Lasting>> lasting_;
 };
 
 }  // namespace rookery::internal

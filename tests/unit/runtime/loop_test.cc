@@ -289,6 +289,63 @@ TEST(LoopPool, OneOfTwoWaitsOnADescriptorMayBeCancelled) {
   });
 }
 
+TEST(LoopPool, ALastingWaitKeepsItsDescriptorUntilItIsCancelled) {
+  LoopPool loops({.threads = 1});
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  Ready read;
+  read.lasting = true;
+  for (int turn = 1; turn <= 3; ++turn) {
+    Latch latch(1);
+    read.latch = &latch;
+    RunOn(loops[0], [&] { loops[0].WaitFd(pair[0], FdEvent::kReadable, &read); });
+    ASSERT_EQ(::write(pair[1], "x", 1), 1);
+    latch.Wait();
+    EXPECT_TRUE(read.ready);
+    EXPECT_EQ(read.calls, turn);
+    // What was there before the wait counts, too.
+    if (turn == 1) {
+      Latch left(1);
+      read.latch = &left;
+      RunOn(loops[0], [&] { loops[0].WaitFd(pair[0], FdEvent::kReadable, &read); });
+      left.Wait();
+      read.calls = 1;
+    }
+    char bytes[8];
+    ASSERT_EQ(::read(pair[0], bytes, sizeof bytes), 1);
+  }
+  read.latch = nullptr;
+  int again[2];
+  RunOn(loops[0], [&] {
+    // Not pending: nobody is told.
+    loops[0].CancelWait(&read);
+    EXPECT_EQ(read.calls, 3);
+    EXPECT_EQ(read.implementation, nullptr);
+    close(pair[0]);
+    close(pair[1]);
+    // Most likely the same numbers.
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, again), 0);
+    loops[0].WaitFd(again[0], FdEvent::kReadable, &read);
+    loops[0].CancelWait(&read);
+    EXPECT_EQ(read.calls, 4);
+    EXPECT_FALSE(read.ready);
+    loops[0].CancelWait(&read);
+    EXPECT_EQ(read.calls, 4);
+    loops[0].WaitFd(again[0], FdEvent::kReadable, &read);
+  });
+  Latch latch(1);
+  RunOn(loops[0], [&] { read.latch = &latch; });
+  ASSERT_EQ(::write(again[1], "x", 1), 1);
+  latch.Wait();
+  EXPECT_EQ(read.calls, 5);
+  RunOn(loops[0], [&] {
+    loops[0].CancelWait(&read);
+    EXPECT_EQ(read.calls, 5);
+    close(again[0]);
+    close(again[1]);
+  });
+}
+
 TEST(LoopPool, ARegularFileIsAlwaysReady) {
   LoopPool loops({.threads = 1});
   const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);

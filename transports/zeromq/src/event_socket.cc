@@ -25,7 +25,7 @@ EventSocket::EventSocket(void* context, int type, Loop& loop)
     : socket_(context, type), loop_(loop), again_(std::make_unique<Again>(this)) {}
 
 EventSocket::~EventSocket() {
-  if (waiting_) loop_.CancelWait(&wait_);
+  loop_.CancelWait(&wait_);
   if (again_->posted) again_.release()->socket = nullptr;
 }
 

@@ -100,7 +100,9 @@ class EventSocket final {
             its.waiting_ = false;
             if (ready) its.Check();
           }),
-          socket(owner) {}
+          socket(owner) {
+      lasting = true;
+    }
     EventSocket* const socket;
   };
   struct Again final : LoopWork {

@@ -61,6 +61,11 @@ struct FdWait {
   FdWait& operator=(const FdWait&) = delete;
 
   Ready done;
+  // For whoever waits for the same event of one fd again and again: the loop keeps the fd in the
+  // kernel's set between two waits, which spares most of their cost. Then CancelWait is called
+  // before the fd is closed and before this ends, whether a wait is pending or not, and nobody else
+  // waits for that fd.
+  bool lasting = false;
   void* implementation = nullptr;  // the loop's
 };
 
@@ -87,7 +92,8 @@ class Loop {
   virtual void Disarm(LoopTimer* timer) noexcept = 0;
 
   // Waits until `fd` is ready. Only on the loop's thread. The fd must stay open until done or
-  // cancelled. CancelWait makes done(…, false) run before it returns, if the wait is pending.
+  // cancelled (see also FdWait::lasting). CancelWait makes done(…, false) run before it returns, if
+  // the wait is pending.
   virtual void WaitFd(int fd, FdEvent event, FdWait* wait) = 0;
   virtual void CancelWait(FdWait* wait) noexcept = 0;
 
