@@ -230,7 +230,7 @@ class Registry final : public HandlerRegistry {
                        std::vector<BoundEnhancers>& globals);
 
   const Handler* Find(std::string_view full_name) const override {
-    const auto found = by_name_.find(full_name);
+    const auto found = by_name_.find(Abs(full_name));
     return found == by_name_.end() ? nullptr : found->second;
   }
   std::span<const Handler* const> all() const override { return all_; }
@@ -253,7 +253,7 @@ class Registry final : public HandlerRegistry {
   std::deque<MethodInfo> methods_;
   std::vector<std::unique_ptr<Handler>> handlers_;
   std::vector<const Handler*> all_;
-  absl::flat_hash_map<std::string_view, const Handler*> by_name_;
+  absl::flat_hash_map<absl::string_view, const Handler*> by_name_;
   // A peer that sends rubbish must not fill the log.
   mutable std::atomic<std::int64_t> log_second_{0};
   mutable std::atomic<std::uint32_t> logged_{0};
@@ -422,7 +422,7 @@ absl::Status Registry::Compile(std::vector<BoundController>& controllers,
         found = group.get();
         handlers_.push_back(std::move(group));
       }
-      by_name_.emplace(name, found);
+      by_name_.emplace(Abs(name), found);
       if (name == handler->descriptor().full_name) all_.push_back(found);
     });
   }
@@ -433,9 +433,9 @@ void Registry::CountRejected(std::string_view transport, std::string_view method
                              const absl::Status& status) const noexcept {
   constexpr std::uint32_t kLinesPerSecond = 20;
   constexpr std::size_t kShownBytes = 200;
-  const auto known = by_name_.find(method);
+  const auto known = by_name_.find(Abs(method));
   if (known != by_name_.end()) {
-    stats_.Method(known->first).Rejected(transport);
+    stats_.Method(internal::Std(known->first)).Rejected(transport);
   } else {
     stats_.Rejected(transport, status.code());
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <google/protobuf/arena.h>
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include "absl/container/flat_hash_map.h"
@@ -28,6 +29,19 @@ using Kind = WireFrame::Kind;
 constexpr std::size_t kSpareCalls = 256;
 constexpr int kPingsUnanswered = 3;
 
+// Whether a message of this type, cleared and parsed into again and again, comes to hold no more
+// than each field's greatest value: lists and the messages below keep what they have held.
+bool IsPlain(const google::protobuf::Descriptor& type) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor& field = *type.field(i);
+    if (field.is_repeated() ||
+        field.cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
+      return false;
+    }
+  }
+  return type.extension_range_count() == 0;
+}
+
 }  // namespace
 
 class ServerMessageCall;
@@ -37,7 +51,11 @@ class MessageServerCore final : public std::enable_shared_from_this<MessageServe
  public:
   MessageServerCore(Loop& the_loop, const HandlerRegistry& registry, MessageLink& the_link,
                     MessageServer::Options the_options)
-      : loop(the_loop), handlers(registry), options(std::move(the_options)), link(&the_link) {}
+      : loop(the_loop),
+        handlers(registry),
+        options(std::move(the_options)),
+        link(&the_link),
+        writes_bodies(the_link.WritesBodies()) {}
   ~MessageServerCore();
 
   [[nodiscard]] ServerMessageCall* Take();
@@ -56,6 +74,7 @@ class MessageServerCore final : public std::enable_shared_from_this<MessageServe
   const HandlerRegistry& handlers;
   const MessageServer::Options options;
   MessageLink* link;  // null once the server is gone
+  const bool writes_bodies;
   absl::flat_hash_map<std::uint64_t, ServerMessageCall*> by_id;
   absl::flat_hash_map<std::string_view, ServerMessageCall*> by_reply;
   ServerMessageCall* active = nullptr;  // linked both ways
@@ -93,7 +112,7 @@ class ServerMessageCall final : public CallContext, private MessageSource {
   ~ServerMessageCall() override = default;
 
   void Begin(const Handler* handler, const std::optional<WireFrame>& frame, WireCodec codec,
-             Deadline deadline, InboundMessage message) {
+             Deadline deadline, InboundMessage&& message) {
     keep_ = core_.shared_from_this();
     core_.in_flight.fetch_add(1, std::memory_order_relaxed);
     handler_ = handler;
@@ -109,7 +128,7 @@ class ServerMessageCall final : public CallContext, private MessageSource {
       receiver_.emplace(core_.options.window_bytes, core_.options.max_receive_bytes);
       request_.emplace(static_cast<MessageSource*>(this));
     } else {
-      Message* const request = method().request().New(&arena_);
+      Message* const request = NewRequest();
       const absl::Status parsed =
           DecodePayload(codec_, message_.body, core_.options.max_receive_bytes,
                         absl::StatusCode::kInvalidArgument, request);
@@ -212,7 +231,10 @@ class ServerMessageCall final : public CallContext, private MessageSource {
   [[nodiscard]] std::string_view transport() const noexcept override {
     return core_.options.transport;
   }
-  [[nodiscard]] google::protobuf::Arena* arena() noexcept override { return &arena_; }
+  [[nodiscard]] google::protobuf::Arena* arena() noexcept override {
+    arena_used_.store(true, std::memory_order_relaxed);
+    return &arena_;
+  }
   [[nodiscard]] std::optional<std::string_view> PeekMetadata(std::string_view key) const override {
     if (Metadata::IsBinary(key) || IsProtocolField(key)) return metadata().Get(key);
     return message_.Find(key);
@@ -265,6 +287,20 @@ class ServerMessageCall final : public CallContext, private MessageSource {
           call(owner) {}
     ServerMessageCall* const call;
   };
+
+  // What the request is parsed into. Small ones of plain types share one that is kept with the
+  // slot, which spares an arena and the strings: of these types it cannot grow.
+  Message* NewRequest() {
+    const Message& prototype = method().request();
+    if (codec_ == WireCodec::kProtobuf && message_.body.size() <= kKeptRequestBytes) [[likely]] {
+      if (kept_prototype_ != &prototype) [[unlikely]] {
+        kept_request_.reset(IsPlain(*prototype.GetDescriptor()) ? prototype.New() : nullptr);
+        kept_prototype_ = &prototype;
+      }
+      if (kept_request_ != nullptr) return kept_request_.get();
+    }
+    return prototype.New(arena());
+  }
 
   // ---- the handler
 
@@ -519,8 +555,15 @@ class ServerMessageCall final : public CallContext, private MessageSource {
     const bool replies = !gone_ && !reply_to_.empty() && core_.link != nullptr;
     if (!is_stream()) {
       if (status.ok() && message != nullptr) {
-        status = EncodePayload(codec_, *message, core_.options.max_send_bytes, &core_.scratch);
-        if (status.ok()) out.body = core_.scratch;
+        if (core_.writes_bodies && codec_ == WireCodec::kProtobuf) [[likely]] {
+          const absl::StatusOr<std::size_t> size =
+              PayloadSize(*message, core_.options.max_send_bytes);
+          status = size.status();
+          if (size.ok()) out.SetUnwritten(message, *size);
+        } else {
+          status = EncodePayload(codec_, *message, core_.options.max_send_bytes, &core_.scratch);
+          if (status.ok()) out.body = core_.scratch;
+        }
       }
       handler_->CallEnded(*this, status.code());
       if (replies) {
@@ -593,10 +636,13 @@ class ServerMessageCall final : public CallContext, private MessageSource {
     request_.reset();
     receiver_.reset();
     sender_ = StreamSender();
-    arena_.Reset();
+    if (arena_used_.load(std::memory_order_relaxed)) {
+      arena_used_.store(false, std::memory_order_relaxed);
+      arena_.Reset();
+    }
     ResetCall();
     message_.Clear();
-    reply_to_.clear();
+    reply_to_ = {};
     address_.clear();
     id_ = 0;
     state_ = State::kIdle;
@@ -620,16 +666,17 @@ class ServerMessageCall final : public CallContext, private MessageSource {
       return;
     }
     peer->address = absl::StrCat(Abs(core_.options.transport), ":",
-                                 reply_to_.empty() ? std::string("anonymous") : reply_to_);
+                                 reply_to_.empty() ? "anonymous" : Abs(reply_to_));
   }
 
   static constexpr std::size_t kArenaBytes = 2'048;
+  static constexpr std::size_t kKeptRequestBytes = 512;
 
   MessageServerCore& core_;
   std::shared_ptr<MessageServerCore> keep_;  // while the call is not over
   const Handler* handler_ = nullptr;
   InboundMessage message_;
-  std::string reply_to_;
+  std::string_view reply_to_;  // message_'s
   std::string address_;
   std::uint64_t id_ = 0;
   Deadline registered_at_ = kNoDeadline;
@@ -664,6 +711,9 @@ class ServerMessageCall final : public CallContext, private MessageSource {
   int pings_ = 0;  // unanswered
   int pins_ = 0;
 
+  const Message* kept_prototype_ = nullptr;
+  std::unique_ptr<Message> kept_request_;  // null: the type may grow
+  std::atomic<bool> arena_used_{false};
   alignas(std::max_align_t) char arena_block_[kArenaBytes];
   google::protobuf::Arena arena_;
 };
@@ -755,7 +805,7 @@ MessageServer::~MessageServer() {
 }
 
 void MessageServer::OnRequest(const Handler* handler, std::string_view name,
-                              InboundMessage message) {
+                              InboundMessage&& message) {
   internal::MessageServerCore& core = *core_;
   const std::string_view method = handler == nullptr ? name : handler->descriptor().full_name;
   const auto refuse = [&](const absl::Status& status) { core.Refuse(message, method, status); };
@@ -763,8 +813,9 @@ void MessageServer::OnRequest(const Handler* handler, std::string_view name,
     refuse(absl::UnimplementedError(absl::StrCat("unknown method ", internal::Abs(name))));
     return;
   }
+  const bool plain = message.fields.empty();
   std::optional<WireFrame> frame;
-  if (const auto text = message.Find(kFrameHeader)) {
+  if (const auto text = plain ? std::nullopt : message.Find(kFrameHeader)) {
     absl::StatusOr<WireFrame> parsed = ParseFrame(*text);
     if (!parsed.ok()) {
       refuse(parsed.status());
@@ -796,18 +847,18 @@ void MessageServer::OnRequest(const Handler* handler, std::string_view name,
     refuse(absl::ResourceExhaustedError("too many concurrent calls"));
     return;
   }
-  if (!message.fields.empty() && message.HeaderBytes() > core.options.max_metadata_bytes) {
+  if (!plain && message.HeaderBytes() > core.options.max_metadata_bytes) {
     refuse(absl::ResourceExhaustedError(
         absl::StrCat("the metadata is larger than ", core.options.max_metadata_bytes, " bytes")));
     return;
   }
-  const absl::StatusOr<WireCodec> codec = CodecOf(message);
+  const absl::StatusOr<WireCodec> codec = plain ? WireCodec::kProtobuf : CodecOf(message);
   if (!codec.ok()) {
     refuse(codec.status());
     return;
   }
   Deadline deadline = kNoDeadline;
-  if (const auto text = message.Find(kTimeoutHeader)) {
+  if (const auto text = plain ? std::nullopt : message.Find(kTimeoutHeader)) {
     const std::optional<std::chrono::nanoseconds> timeout = ParseTimeout(*text);
     if (!timeout) {
       refuse(

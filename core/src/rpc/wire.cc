@@ -4,6 +4,7 @@
 #include <array>
 #include <climits>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include <google/protobuf/message.h>
@@ -79,6 +80,14 @@ std::size_t InboundMessage::HeaderBytes() const noexcept {
     bytes += field.name.size() + field.value.size() + kFieldOverhead;
   }
   return bytes;
+}
+
+void OutboundMessage::WriteBody(char* out) const {
+  if (unwritten_ != nullptr) {
+    unwritten_->SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out));
+  } else if (!body.empty()) {
+    std::memcpy(out, body.data(), body.size());
+  }
 }
 
 // ---- frames -------------------------------------------------------------------------------------
@@ -347,35 +356,46 @@ absl::StatusOr<WireCodec> CodecOf(const InboundMessage& message) {
                    "\" is not read here; send application/protobuf or application/json"));
 }
 
+namespace {
+
+absl::Status TooLarge(std::size_t size, std::size_t limit) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("a message of ", size, " bytes exceeds the limit of ", limit));
+}
+absl::Status Uninitialized(const Message& message) {
+  return absl::InternalError(absl::StrCat("a ", message.GetTypeName(), " lacks required fields: ",
+                                          message.InitializationErrorString()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::size_t> PayloadSize(const Message& message, std::size_t limit) {
+  if (!message.IsInitialized()) return Uninitialized(message);
+  const std::size_t size = message.ByteSizeLong();
+  if (size > limit || size > INT_MAX) return TooLarge(size, limit);
+  return size;
+}
+
 absl::Status EncodePayload(WireCodec codec, const Message& message, std::size_t limit,
                            std::string* out) {
   out->clear();
-  if (!message.IsInitialized()) {
-    return absl::InternalError(absl::StrCat("a ", message.GetTypeName(), " lacks required fields: ",
-                                            message.InitializationErrorString()));
-  }
-  std::size_t size = 0;
   if (codec == WireCodec::kProtobuf) {
-    size = message.ByteSizeLong();
-    // Before anything is copied. The sizes of its parts are known now, and not computed again.
-    if (size <= limit && size <= INT_MAX) {
-      out->resize(size);
-      message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out->data()));
-    }
-  } else {
-    const absl::Status written = AppendMessageAsJson(message, {}, out);
-    if (absl::IsResourceExhausted(written)) return written;
-    if (!written.ok()) {
-      return absl::InternalError(absl::StrCat("a ", message.GetTypeName(),
-                                              " cannot be written as JSON: ", written.message()));
-    }
-    size = out->size();
+    const absl::StatusOr<std::size_t> size = PayloadSize(message, limit);
+    if (!size.ok()) return size.status();
+    out->resize(*size);
+    // The sizes of its parts are known now, and not computed again.
+    message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out->data()));
+    return absl::OkStatus();
   }
-  if (size > limit || size > INT_MAX) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("a message of ", size, " bytes exceeds the limit of ", limit));
+  if (!message.IsInitialized()) return Uninitialized(message);
+  const absl::Status written = AppendMessageAsJson(message, {}, out);
+  if (absl::IsResourceExhausted(written)) return written;
+  if (!written.ok()) {
+    return absl::InternalError(absl::StrCat("a ", message.GetTypeName(),
+                                            " cannot be written as JSON: ", written.message()));
   }
-  return absl::OkStatus();
+  return out->size() <= limit && out->size() <= INT_MAX ? absl::OkStatus()
+                                                        : TooLarge(out->size(), limit);
 }
 
 absl::Status DecodePayload(WireCodec codec, std::string_view bytes, std::size_t limit,

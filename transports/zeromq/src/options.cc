@@ -24,10 +24,6 @@ using internal::Abs;
 constexpr std::size_t kKeyLength = 40;
 constexpr std::size_t kMaxFields = 1'024;
 
-void PutNumber(std::string* out, std::size_t number, int bytes) {
-  for (int i = 0; i < bytes; ++i) out->push_back(static_cast<char>(number >> (8 * i) & 0xff));
-}
-
 class Reader final {
  public:
   explicit Reader(std::string_view bytes) noexcept : bytes_(bytes) {}
@@ -219,8 +215,8 @@ absl::Status SetConnectorCurve(Socket& socket, const ZeroMqCurve& curve) {
   return socket.status();
 }
 
-absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
-                          std::string_view reply_to, std::string* out) {
+std::size_t HeaderSize(const OutboundMessage& message, std::string_view to,
+                       std::string_view reply_to) noexcept {
   constexpr std::size_t kShort = 0xffff;
   bool fits =
       to.size() <= kShort && reply_to.size() <= kShort && message.fields.size() <= kMaxFields;
@@ -229,21 +225,35 @@ absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
     fits = fits && field.name.size() <= kShort && field.value.size() <= 0xffff'ffff;
     size += 6 + field.name.size() + field.value.size();
   }
-  if (!fits) return absl::ResourceExhaustedError("too many headers, or too long ones");
-  out->clear();
-  out->reserve(size);
-  out->push_back(kHeaderVersion);
-  PutNumber(out, to.size(), 2);
-  out->append(to);
-  PutNumber(out, reply_to.size(), 2);
-  out->append(reply_to);
-  PutNumber(out, message.fields.size(), 2);
+  return fits ? size : 0;
+}
+
+void WriteHeader(const OutboundMessage& message, std::string_view to, std::string_view reply_to,
+                 char* out) noexcept {
+  const auto number = [&out](std::size_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) *out++ = static_cast<char>(value >> (8 * i) & 0xff);
+  };
+  const auto text = [&](std::string_view bytes, int length) {
+    number(bytes.size(), length);
+    if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
+    out += bytes.size();
+  };
+  *out++ = kHeaderVersion;
+  text(to, 2);
+  text(reply_to, 2);
+  number(message.fields.size(), 2);
   for (const WireField& field : message.fields) {
-    PutNumber(out, field.name.size(), 2);
-    out->append(field.name);
-    PutNumber(out, field.value.size(), 4);
-    out->append(field.value);
+    text(field.name, 2);
+    text(field.value, 4);
   }
+}
+
+absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
+                          std::string_view reply_to, std::string* out) {
+  const std::size_t size = HeaderSize(message, to, reply_to);
+  if (size == 0) return absl::ResourceExhaustedError("too many headers, or too long ones");
+  out->resize(size);
+  WriteHeader(message, to, reply_to, out->data());
   return absl::OkStatus();
 }
 

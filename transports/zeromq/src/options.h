@@ -77,7 +77,12 @@ class Socket final {
 void SetListenerCurve(Socket& socket, const ZeroMqCurve& curve);
 [[nodiscard]] absl::Status SetConnectorCurve(Socket& socket, const ZeroMqCurve& curve);
 
-// The header frame: to, reply_to and fields of a message.
+// The header frame: to, reply_to and fields of a message. Its size (0: it does not fit), and what
+// fills that; or both at once.
+[[nodiscard]] std::size_t HeaderSize(const OutboundMessage& message, std::string_view to,
+                                     std::string_view reply_to) noexcept;
+void WriteHeader(const OutboundMessage& message, std::string_view to, std::string_view reply_to,
+                 char* out) noexcept;
 [[nodiscard]] absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
                                         std::string_view reply_to, std::string* out);
 struct Header {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <future>
 #include <map>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "rookery/rpc/handler.h"
 #include "rookery/rpc/message_server.h"
 #include "rookery/rpc/transport.h"
+#include "rookery/runtime/frame.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/transports/zeromq.h"
 #include "runtime/abseil_strings.h"
@@ -47,12 +49,40 @@ constexpr std::size_t kMostCallers = 16'384;
 
 Logger Log() { return Logger::Default().Named("zeromq"); }
 
+// Where replies go, as the engine sees it: the caller's routing id, its length in front of it, and
+// what the caller calls its call.
+class ReplyAddress final {
+ public:
+  ReplyAddress() noexcept = default;
+  std::string_view Set(std::string_view routing_id, std::string_view address) {
+    const std::size_t size = 1 + routing_id.size() + address.size();
+    char* at = near_;
+    if (size > sizeof near_) [[unlikely]] {
+      far_.resize(size);
+      at = far_.data();
+    }
+    at[0] = static_cast<char>(static_cast<unsigned char>(routing_id.size()));
+    std::memcpy(at + 1, routing_id.data(), routing_id.size());
+    std::memcpy(at + 1 + routing_id.size(), address.data(), address.size());
+    return {at, size};
+  }
+
+ private:
+  char near_[40];
+  std::string far_;
+};
+
 // What a message that has come in consists of, until its call lets go of it.
 struct Held {
+  Held(Frame&& the_header, Frame&& the_body) noexcept
+      : header(std::move(the_header)), body(std::move(the_body)) {}
+  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
+  static void operator delete(void* held) noexcept { internal::FreeFrame(held, sizeof(Held)); }
+
   Frame header;
   Frame body;
-  std::string reply_to;
-  std::string call;  // in a cancellation: the reply address that it is about
+  ReplyAddress reply_to;
+  ReplyAddress call;  // in a cancellation: the reply address that it is about
 };
 InboundMessage::Owner Own(std::unique_ptr<Held> held) {
   return InboundMessage::Owner(held.release(), [](void* last) noexcept {
@@ -60,16 +90,6 @@ InboundMessage::Owner Own(std::unique_ptr<Held> held) {
   });
 }
 
-// Where replies go, as the engine sees it: the caller's routing id, its length in front of it, and
-// what the caller calls its call.
-std::string ReplyAddress(std::string_view routing_id, std::string_view address) {
-  std::string text;
-  text.reserve(1 + routing_id.size() + address.size());
-  text.push_back(static_cast<char>(static_cast<unsigned char>(routing_id.size())));
-  text.append(routing_id);
-  text.append(address);
-  return text;
-}
 std::string_view RoutingIdOf(std::string_view reply) noexcept {
   return reply.empty() ? reply : reply.substr(1, static_cast<unsigned char>(reply.front()));
 }
@@ -113,9 +133,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     on_idle_ = on_idle;
     engine_->set_on_idle(std::move(on_idle));
     LoopSocket::Callbacks on;
-    on.message = [worker = weak_from_this()](Frames& frames) {
-      if (const auto self = worker.lock()) self->OnMessage(frames);
-    };
+    // Close comes before our end, and nothing comes after Close.
+    on.message = [this](Frames& frames) { OnMessage(frames); };
     on.unsent = [worker = weak_from_this()](Frames& frames, const absl::Status&) {
       if (const auto self = worker.lock()) self->OnUnsent(frames);
     };
@@ -216,6 +235,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     return sent;
   }
   std::string AddressOf(std::uint64_t id) const override { return FormatId(id); }
+  bool WritesBodies() const noexcept override { return true; }
 
  private:
   // Behind a broker a message has the same frames as one that came to a ROUTER: its caller's id
@@ -266,13 +286,15 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   absl::Status SendTo(std::string_view caller, std::string_view to, std::string_view reply_to,
                       const OutboundMessage& message) {
     if (socket_ == nullptr || caller.empty()) return absl::UnavailableError("nobody to send to");
-    absl::Status encoded = EncodeHeader(message, to, reply_to, &scratch_);
-    if (!encoded.ok()) return encoded;
-    Frames frames;
-    frames.emplace_back(caller);
-    frames.emplace_back(scratch_);
-    frames.emplace_back(message.body);
-    return socket_->Send(std::move(frames));
+    const std::size_t header = HeaderSize(message, to, reply_to);
+    if (header == 0) return absl::ResourceExhaustedError("too many headers, or too long ones");
+    Frames& frames = socket_->draft();
+    std::memcpy(frames[0].Resize(caller.size()), caller.data(), caller.size());
+    WriteHeader(message, to, reply_to, frames[1].Resize(header));
+    const std::size_t body = message.body_size();
+    char* const at = frames[2].Resize(body);
+    if (body != 0) message.WriteBody(at);
+    return socket_->SendDraft();
   }
 
   // The address of a call of ours, which is of use to its caller alone: a stranger who guesses the
@@ -297,9 +319,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       return;
     }
     const std::string_view caller = frames[0].view();
-    auto held = std::make_unique<Held>();
-    held->header = std::move(frames[1]);
-    held->body = std::move(frames[2]);
+    auto held = std::make_unique<Held>(std::move(frames[1]), std::move(frames[2]));
     Held& message = *held;
     InboundMessage inbound(Own(std::move(held)));
     inbound.load_peer = &LoadPeer;
@@ -317,8 +337,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       return;
     }
     if (!header.reply_to.empty()) {
-      message.reply_to = ReplyAddress(caller, header.reply_to);
-      inbound.reply_to = message.reply_to;
+      inbound.reply_to = message.reply_to.Set(caller, header.reply_to);
     }
     if (!header.to.empty() && header.to.front() == '@') {
       std::string_view seal;
@@ -349,8 +368,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
     if (to == kCancelAddress) {
       for (WireField& field : inbound.fields) {
         if (field.name != kCallHeader) continue;
-        message.call = ReplyAddress(caller, field.value);
-        field.value = message.call;
+        field.value = message.call.Set(caller, field.value);
       }
       engine_->OnCancel(inbound);
     } else if (to == kHelloAddress) {

@@ -26,6 +26,9 @@ constexpr std::size_t kMostInFlight = std::size_t{8} << 20;
 constexpr std::size_t kShare = 8;
 // How many messages are taken before others on the loop have their turn.
 constexpr int kTurn = 256;
+// How many messages leave together, and how long the first of them waits for the others.
+constexpr std::size_t kBurst = 128;
+constexpr std::chrono::microseconds kBurstTime{50};
 // Turns at once for what has come over a connection that has ended.
 constexpr int kMostTurns = 1'000;
 // How soon what waits is tried again where libzmq gives no sign.
@@ -83,24 +86,27 @@ struct Frame::Large {
   }
 };
 
-Frame::Frame(std::string_view bytes) {
-  if (bytes.size() < kLarge) {
-    if (zmq_msg_init_size(&message_, bytes.size()) != 0) throw std::bad_alloc();
-    if (!bytes.empty()) std::memcpy(zmq_msg_data(&message_), bytes.data(), bytes.size());
-    return;
+char* Frame::Resize(std::size_t size) {
+  if (!std::exchange(moved_, true)) zmq_msg_close(&message_);
+  large_ = nullptr;
+  if (size < kLarge) [[likely]] {
+    if (zmq_msg_init_size(&message_, size) != 0) throw std::bad_alloc();
+    moved_ = false;
+    return static_cast<char*>(zmq_msg_data(&message_));
   }
-  void* const block = std::malloc(sizeof(Large) + bytes.size());
+  void* const block = std::malloc(sizeof(Large) + size);
   if (block == nullptr) throw std::bad_alloc();
-  large_ = new (block) Large();
-  large_->size = bytes.size();
+  auto* const large = new (block) Large();
+  large->size = size;
   char* const data = static_cast<char*>(block) + sizeof(Large);
-  std::memcpy(data, bytes.data(), bytes.size());
   if (zmq_msg_init_data(
-          &message_, data, bytes.size(), [](void* at, void* hint) { Large::Free(at, hint); },
-          large_) != 0) {
-    Large::Free(data, large_);
+          &message_, data, size, [](void* at, void* hint) { Large::Free(at, hint); }, large) != 0) {
+    Large::Free(data, large);
     throw std::bad_alloc();
   }
+  large_ = large;
+  moved_ = false;
+  return data;
 }
 
 std::string_view Frame::Property(const char* name) const noexcept {
@@ -216,8 +222,8 @@ void LoopSocket::Close() {
 
 void LoopSocket::CloseHere() {
   const std::shared_ptr<LoopSocket> keep = shared_from_this();
-  if (wait_.armed) loop_.CancelWait(&wait_);
-  if (monitor_wait_.armed) loop_.CancelWait(&monitor_wait_);
+  loop_.CancelWait(&wait_);
+  loop_.CancelWait(&monitor_wait_);
   loop_.Disarm(&retry_);
   // What others have sent before the end leaves as what was sent here.
   std::vector<std::pair<Frames, std::size_t>> arrived;
@@ -225,6 +231,10 @@ void LoopSocket::CloseHere() {
     const std::scoped_lock lock(mutex_);
     arrived.swap(arrived_);
   }
+  for (std::size_t i = 0; i < burst_size_; ++i) {
+    if (!waiting_.contains(Abs(KeyOf(burst_[i])))) static_cast<void>(TrySend(burst_[i]));
+  }
+  burst_size_ = 0;
   for (auto& [frames, size] : arrived) {
     if (!waiting_.contains(Abs(KeyOf(frames)))) static_cast<void>(TrySend(frames));
   }
@@ -241,16 +251,24 @@ void LoopSocket::CloseHere() {
 // ---- receiving
 
 bool LoopSocket::Receive(Frames* frames) {
-  frames->clear();
-  do {
+  std::size_t count = 0;
+  bool more = true;
+  while (more) {
     // More than anybody means anything by: counted by the size, and not kept.
-    if (frames->size() < kMostFrames) frames->emplace_back();
-    while (zmq_msg_recv(frames->back().get(), socket_->get(), ZMQ_DONTWAIT) < 0) {
+    if (count < kMostFrames) ++count;
+    if (frames->size() < count) frames->emplace_back();
+    Frame& frame = (*frames)[count - 1];
+    // What was taken out of it has left it without a message.
+    if (frame.moved_) zmq_msg_init(&frame.message_);
+    frame.moved_ = false;
+    while (zmq_msg_recv(&frame.message_, socket_->get(), ZMQ_DONTWAIT) < 0) {
       if (zmq_errno() == EINTR) continue;
       frames->clear();
       return false;
     }
-  } while (frames->back().more());
+    more = zmq_msg_more(&frame.message_) != 0;
+  }
+  if (frames->size() > count) frames->resize(count);
   return true;
 }
 
@@ -270,17 +288,25 @@ bool LoopSocket::Poll() {
   if (polling_ || !started_) return false;
   const std::shared_ptr<LoopSocket> keep = shared_from_this();
   polling_ = true;
-  Frames frames;
+  hurry_ = false;
+  Frames& frames = incoming_;
   int taken = 0;
   bool more = false;
+  // As many as there will probably be leave before libzmq is asked for more in vain: it need not be
+  // asked again then.
+  const std::size_t burst = last_turn_ == 1 ? 1 : kBurst;
   for (;;) {
     while (!closed_.load(std::memory_order_relaxed) && taken < kTurn && type_ != ZMQ_PUSH &&
            Receive(&frames)) {
       ++taken;
       callbacks_.message(frames);
+      if (burst_size_ >= burst) SendBurst();
     }
-    frames.clear();
     if (closed_.load(std::memory_order_relaxed)) break;
+    if (burst_size_ != 0) {
+      SendBurst();
+      if (taken < kTurn) continue;
+    }
     // Nothing was sent since libzmq has said that there is nothing: it would say the same again.
     if (waiting_.empty() && taken < kTurn && type_ != ZMQ_PUSH) break;
     if (!waiting_.empty()) SendWaiting();
@@ -295,6 +321,7 @@ bool LoopSocket::Poll() {
     }
   }
   polling_ = false;
+  last_turn_ = static_cast<std::size_t>(std::max(taken, 1));
   if (closed_.load(std::memory_order_relaxed)) return false;
   if (more) PollLater();
   if (!waiting_.empty()) loop_.Arm(&retry_, loop_.Now() + kRetry);
@@ -357,12 +384,13 @@ absl::Status LoopSocket::Send(Frames frames) {
   if (closed_.load(std::memory_order_acquire)) {
     return absl::UnavailableError("this endpoint of ZeroMQ is closed");
   }
-  const std::size_t size = SizeOf(frames);
   if (Loop::Current() == &loop_ && started_) [[likely]] {
+    if (burst_size_ != 0) SendBurst();
     // A word about a message that another thread has sent does not overtake it.
     if (has_arrived_.load(std::memory_order_acquire)) TakeArrived();
-    return SendHere(frames, size, /*tell=*/false);
+    return SendHere(frames, /*tell=*/false);
   }
+  const std::size_t size = SizeOf(frames);
   if (!Admit(size)) return TooMuch();
   bool first = false;
   {
@@ -374,6 +402,59 @@ absl::Status LoopSocket::Send(Frames frames) {
   }
   if (first) loop_.Post(&arrived_work_);
   return absl::OkStatus();
+}
+
+Frames& LoopSocket::draft() {
+  constexpr std::size_t kFrames = 3;
+  if (burst_.size() == burst_size_) burst_.emplace_back();
+  Frames& frames = burst_[burst_size_];
+  if (frames.size() != kFrames) [[unlikely]] {
+    frames.resize(kFrames);
+  }
+  return frames;
+}
+
+absl::Status LoopSocket::SendDraft() {
+  if (closed_.load(std::memory_order_acquire)) {
+    return absl::UnavailableError("this endpoint of ZeroMQ is closed");
+  }
+  Frames& frames = burst_[burst_size_];
+  if ((!polling_ || hurry_ || frames.back().large_ != nullptr) && !leaves_) {
+    if (started_ && burst_size_ == 0 && !has_arrived_.load(std::memory_order_acquire)) [[likely]] {
+      return SendHere(frames, /*tell=*/false);
+    }
+    // Whatever is to leave before it may bring other drafts.
+    Frames now = std::move(frames);
+    return Send(std::move(now));
+  }
+  // Seldom enough that the clock costs nothing, and often enough that no answer waits for more than
+  // one or two handlers that take their time.
+  const std::size_t size = ++burst_size_;
+  if (size == 1) {
+    if (last_turn_ > 1) burst_since_ = std::chrono::steady_clock::now();
+  } else if (size >= kBurst) {
+    SendBurst();
+  } else if ((size & (size - 1)) == 0 &&
+             std::chrono::steady_clock::now() - burst_since_ > kBurstTime) {
+    hurry_ = true;
+    SendBurst();
+  }
+  return absl::OkStatus();
+}
+
+void LoopSocket::SendBurst() {
+  // Whoever is told that something cannot leave may send.
+  if (leaves_) return;
+  leaves_ = true;
+  if (has_arrived_.load(std::memory_order_acquire)) [[unlikely]] {
+    TakeArrived();
+  }
+  leaving_.swap(burst_);
+  const std::size_t size = std::exchange(burst_size_, 0);
+  for (std::size_t i = 0; i < size && !closed_.load(std::memory_order_relaxed); ++i) {
+    SendHere(leaving_[i], /*tell=*/true).IgnoreError();
+  }
+  leaves_ = false;
 }
 
 void LoopSocket::OnArrived() {
@@ -395,42 +476,48 @@ void LoopSocket::TakeArrived() {
   if (closed_.load()) return;
   for (auto& [frames, size] : arrived) {
     pending_.fetch_sub(size, std::memory_order_acq_rel);
-    SendHere(frames, size, /*tell=*/true).IgnoreError();
+    SendHere(frames, /*tell=*/true).IgnoreError();
     if (closed_.load()) return;
   }
 }
 
-absl::Status LoopSocket::SendHere(Frames& frames, std::size_t size, bool tell) {
-  const std::string_view key = KeyOf(frames);
+absl::Status LoopSocket::SendHere(Frames& frames, bool tell) {
   absl::Status status;
-  const auto waits = waiting_.empty() ? waiting_.end() : waiting_.find(std::string(key));
+  const auto waits = waiting_.empty() ? waiting_.end() : waiting_.find(std::string(KeyOf(frames)));
   if (waits == waiting_.end()) [[likely]] {
     const Sent sent = TrySend(frames);
     PollLater();
-    if (sent == Sent::kSent) [[likely]] {
-      return status;
+    switch (sent) {
+      case Sent::kSent:
+        return status;
+      case Sent::kNobody:
+        unroutable_.fetch_add(1, std::memory_order_relaxed);
+        status = absl::UnavailableError("nobody is at this address of ZeroMQ's any more");
+        break;
+      case Sent::kBroken:
+        status = LastError("cannot send");
+        break;
+      case Sent::kLater:
+        status = SendLater(frames, nullptr);
+        break;
     }
-    if (sent == Sent::kNobody) {
-      unroutable_.fetch_add(1, std::memory_order_relaxed);
-      status = absl::UnavailableError("nobody is at this address of ZeroMQ's any more");
-    } else if (sent == Sent::kBroken) {
-      status = LastError("cannot send");
-    }
+  } else {
+    status = SendLater(frames, &waits->second);
   }
-  if (status.ok()) {
-    const std::size_t waiting = waits == waiting_.end() ? 0 : waits->second.bytes;
-    if (waiting + size > max_pending_of_one_ || !Admit(size)) {
-      status = TooMuch();
-    } else {
-      Waiting& queue = waiting_[std::string(key)];
-      queue.bytes += size;
-      queue.messages.push_back(std::move(frames));
-      loop_.Arm(&retry_, loop_.Now() + kRetry);
-      return status;
-    }
-  }
-  if (tell) callbacks_.unsent(frames, status);
+  if (tell && !status.ok()) callbacks_.unsent(frames, status);
   return status;
+}
+
+absl::Status LoopSocket::SendLater(Frames& frames, Waiting* queue) {
+  const std::size_t size = SizeOf(frames);
+  const std::size_t waiting = queue == nullptr ? 0 : queue->bytes;
+  if (waiting + size > max_pending_of_one_ || !Admit(size)) return TooMuch();
+  if (queue == nullptr) queue = &waiting_[std::string(KeyOf(frames))];
+  queue->bytes += size;
+  queue->messages.push_back(std::move(frames));
+  frames.clear();
+  loop_.Arm(&retry_, loop_.Now() + kRetry);
+  return absl::OkStatus();
 }
 
 void LoopSocket::SendWaiting() {

@@ -17,8 +17,10 @@
 #include <zmq.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -47,7 +49,10 @@ class Frame final {
  public:
   Frame() noexcept { zmq_msg_init(&message_); }
   // Copies. A large one is copied once, and counted for as long as libzmq holds it.
-  explicit Frame(std::string_view bytes);
+  explicit Frame(std::string_view bytes) : moved_(true) {
+    char* const data = Resize(bytes.size());
+    if (!bytes.empty()) std::memcpy(data, bytes.data(), bytes.size());
+  }
   // What zmq_msg_move does, without its calls: a frame moves several times on its way.
   Frame(Frame&& other) noexcept
       : message_(other.message_),
@@ -76,6 +81,8 @@ class Frame final {
   // What libzmq knows of who sent it ("User-Id", "Peer-Address"), or "".
   [[nodiscard]] std::string_view Property(const char* name) const noexcept;
   [[nodiscard]] zmq_msg_t* get() noexcept { return &message_; }
+  // Makes it a new one of so many bytes, which the caller fills in. What it held goes.
+  [[nodiscard]] char* Resize(std::size_t size);
 
  private:
   friend class LoopSocket;
@@ -155,6 +162,12 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   // UNAVAILABLE for an address where nobody is. RESOURCE_EXHAUSTED: too much waits. Once closed:
   // UNAVAILABLE.
   [[nodiscard]] absl::Status Send(Frames frames);
+  // The same on the loop alone, without a copy: the next message's three frames, whatever is in
+  // them, for the caller to fill; then SendDraft. Within callbacks of `message` it leaves together
+  // with the others of this turn, so that libzmq's thread is woken once for many; if it cannot
+  // leave then, it comes to `unsent`.
+  [[nodiscard]] Frames& draft();
+  [[nodiscard]] absl::Status SendDraft();
   // Bytes that wait on our side. Any thread.
   [[nodiscard]] std::size_t pending_bytes() const noexcept {
     return pending_.load(std::memory_order_acquire);
@@ -208,7 +221,9 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
               keep->Poll();
             }
           }),
-          socket(owner) {}
+          socket(owner) {
+      lasting = true;
+    }
     LoopSocket* const socket;
     bool armed = false;
   };
@@ -235,8 +250,10 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   void ReadMonitor();
   [[nodiscard]] bool Receive(Frames* frames);
   [[nodiscard]] Sent TrySend(Frames& frames);
-  [[nodiscard]] absl::Status SendHere(Frames& frames, std::size_t size, bool tell);
+  [[nodiscard]] absl::Status SendHere(Frames& frames, bool tell);
+  [[nodiscard]] absl::Status SendLater(Frames& frames, Waiting* queue);
   void SendWaiting();
+  void SendBurst();
   [[nodiscard]] bool Admit(std::size_t size);
   [[nodiscard]] absl::Status TooMuch();
 
@@ -253,6 +270,16 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   bool started_ = false;
   bool polling_ = false;
   bool poll_posted_ = false;
+  // Drafts, of which the first burst_size_ are to leave in this turn; while they do they are in
+  // leaving_. Their frames stay, to be used again.
+  std::vector<Frames> burst_;
+  std::vector<Frames> leaving_;
+  std::size_t burst_size_ = 0;
+  bool leaves_ = false;
+  std::chrono::steady_clock::time_point burst_since_;
+  bool hurry_ = false;         // a turn whose messages take long: nothing waits for others
+  std::size_t last_turn_ = 1;  // messages that the last turn brought
+  Frames incoming_;
   absl::flat_hash_map<std::string, Waiting> waiting_;
   absl::flat_hash_map<std::string, std::shared_ptr<InFlight>> in_flight_;
   std::atomic<std::size_t> pending_{0};

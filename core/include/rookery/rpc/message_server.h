@@ -61,7 +61,7 @@ class MessageServer final {
 
   // A message to the method `handler` (null: there is none) under `name`, which is used for the log
   // and the statistics of refusals alone.
-  void OnRequest(const Handler* handler, std::string_view name, InboundMessage message);
+  void OnRequest(const Handler* handler, std::string_view name, InboundMessage&& message);
   // A message to the address of `id`.
   void OnFrame(std::uint64_t id, InboundMessage message);
   // A cancellation that went to all who serve the method: most of them do not know the call.

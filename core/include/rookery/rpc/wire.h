@@ -98,12 +98,27 @@ class OutboundMessage final {
     return kept_.front();
   }
 
+  // Gives it a body that is not written yet, for a link that WritesBodies: `message`, whose
+  // ByteSizeLong() was `size` a moment ago, and which nobody touches until it is sent.
+  void SetUnwritten(const google::protobuf::Message* message, std::size_t size) noexcept {
+    unwritten_ = message;
+    unwritten_size_ = size;
+  }
+  // For such links, in place of `body`.
+  [[nodiscard]] std::size_t body_size() const noexcept {
+    return unwritten_ == nullptr ? body.size() : unwritten_size_;
+  }
+  // Writes body_size() bytes.
+  void WriteBody(char* out) const;
+
   std::string_view to;
   std::string_view reply_to;
   absl::InlinedVector<WireField, 8> fields;
   std::string_view body;
 
  private:
+  const google::protobuf::Message* unwritten_ = nullptr;
+  std::size_t unwritten_size_ = 0;
   std::forward_list<std::string> kept_;
 };
 
@@ -117,6 +132,9 @@ class MessageLink {
   [[nodiscard]] virtual absl::Status Send(const OutboundMessage& message) = 0;
   // An address under which messages come back to this engine, with `id`.
   [[nodiscard]] virtual std::string AddressOf(std::uint64_t id) const = 0;
+  // Whether Send takes bodies that are not written yet, to write them where they are to be: then it
+  // reads body_size() and WriteBody() instead of `body`. Always the same answer.
+  [[nodiscard]] virtual bool WritesBodies() const noexcept { return false; }
 };
 
 // ---- headers ----------------------------------------------------------------------------------
@@ -195,6 +213,9 @@ enum class WireCodec : std::uint8_t { kProtobuf, kJson };
 // RESOURCE_EXHAUSTED if that takes more than `limit` bytes.
 [[nodiscard]] absl::Status EncodePayload(WireCodec codec, const google::protobuf::Message& message,
                                          std::size_t limit, std::string* out);
+// The first half of that for a protobuf body: checks it, and gives its size.
+[[nodiscard]] absl::StatusOr<std::size_t> PayloadSize(const google::protobuf::Message& message,
+                                                      std::size_t limit);
 // RESOURCE_EXHAUSTED above `limit`; `malformed` for what does not parse.
 [[nodiscard]] absl::Status DecodePayload(WireCodec codec, std::string_view bytes, std::size_t limit,
                                          absl::StatusCode malformed,
