@@ -3,8 +3,8 @@
 //   zeromq_client --port=5555 --outstanding=64 --server_pid=42              // of the baseline
 //   zeromq_client --address=ipc:///tmp/echo --wire=rookery --outstanding=64 // of ours
 //
-// Both servers get the same EchoRequests. In front of each stands a frame that names the call: for
-// the baseline its number, for ours the header of docs/wire.md.
+// Both servers get the same EchoRequests. In front of each stands what names the call: for the
+// baseline a frame with its number, for ours the header of docs/wire.md in the same frame.
 #include <zmq.h>
 
 #include <cstddef>
@@ -52,7 +52,7 @@ class ZeroMqLoad final : public Load {
       slot.body = request.SerializeAsString();
       const auto number = static_cast<std::uint64_t>(i);
       if (ours_) {
-        slot.header = ZeroMqHeader("/rookery.bench.Echo/Say", ZeroMqCallAddress(number));
+        slot.body.insert(0, ZeroMqHeader("/rookery.bench.Echo/Say", ZeroMqCallAddress(number)));
       } else {
         slot.header.assign(reinterpret_cast<const char*>(&number), sizeof number);
       }
@@ -77,7 +77,7 @@ class ZeroMqLoad final : public Load {
   void Send(Slot& slot) {
     ++tally().in_flight;
     slot.started = Clock::now();
-    if (zmq_send(socket_, slot.header.data(), slot.header.size(), ZMQ_SNDMORE) < 0 ||
+    if ((!ours_ && zmq_send(socket_, slot.header.data(), slot.header.size(), ZMQ_SNDMORE) < 0) ||
         zmq_send(socket_, slot.body.data(), slot.body.size(), 0) < 0) {
       Die("send");
     }
@@ -86,14 +86,14 @@ class ZeroMqLoad final : public Load {
   // Waits for one reply, and takes what else is there.
   void Step() override {
     for (int flags = 0;; flags = ZMQ_DONTWAIT) {
-      if (zmq_msg_recv(&header_, socket_, flags) < 0) {
+      if (zmq_msg_recv(ours_ ? &body_ : &header_, socket_, flags) < 0) {
         if (flags == 0) Die("receive");
         return;
       }
-      if (zmq_msg_more(&header_) == 0 || zmq_msg_recv(&body_, socket_, 0) < 0) {
+      if (!ours_ && (zmq_msg_more(&header_) == 0 || zmq_msg_recv(&body_, socket_, 0) < 0)) {
         Die("a reply of one frame");
       }
-      if (zmq_msg_more(&body_) != 0) Die("a reply of more than two frames");
+      if (zmq_msg_more(&body_) != 0) Die("a reply of too many frames");
       OnReply();
     }
   }
@@ -101,9 +101,12 @@ class ZeroMqLoad final : public Load {
   void OnReply() {
     const std::string_view header(static_cast<const char*>(zmq_msg_data(&header_)),
                                   zmq_msg_size(&header_));
-    std::uint64_t number = 0;
+    std::string_view body(static_cast<const char*>(zmq_msg_data(&body_)), zmq_msg_size(&body_));
+    std::uint64_t number = ~std::uint64_t{0};
     if (ours_) {
-      number = CallOfZeroMqHeader(header);
+      std::size_t begin = 0;
+      number = CallOfZeroMqMessage(body, &begin);
+      body.remove_prefix(begin);
     } else if (header.size() == sizeof number) {
       std::memcpy(&number, header.data(), sizeof number);
     }
@@ -111,7 +114,7 @@ class ZeroMqLoad final : public Load {
     Slot& slot = slots_[number];
     --tally().in_flight;
     EchoReply reply;
-    if (!reply.ParseFromArray(zmq_msg_data(&body_), static_cast<int>(zmq_msg_size(&body_)))) {
+    if (!reply.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
       tally().Fail("a reply that is no EchoReply");
     } else if (reply.text() != slot.text) {
       tally().Fail("a reply to another request: " + reply.text());

@@ -54,9 +54,10 @@ class StrangeServer final {
     if (socket_ != nullptr) zmq_close(std::exchange(socket_, nullptr));
   }
   struct Request {
-    std::vector<std::string> frames;  // caller, header, body
+    std::vector<std::string> frames;  // caller, message
     std::string to;
     std::string reply_to;
+    std::string body;
   };
   // The next request: not what callers say beside them.
   Request Next() {
@@ -73,19 +74,19 @@ class StrangeServer final {
       }
       zeromq_adapter::Header header;
       InboundMessage fields;
-      EXPECT_EQ(request.frames.size(), 3U);
-      EXPECT_TRUE(zeromq_adapter::DecodeHeader(request.frames[1], &header, &fields).ok());
+      EXPECT_EQ(request.frames.size(), 2U);
+      EXPECT_TRUE(zeromq_adapter::DecodeMessage(request.frames[1], &header, &fields).ok());
       request.to = header.to;
       request.reply_to = header.reply_to;
+      request.body = fields.body;
       if (!request.to.starts_with('!')) return request;
     }
   }
   void Send(const std::string& caller, std::string_view to, const OutboundMessage& message) {
-    std::string header;
-    EXPECT_TRUE(zeromq_adapter::EncodeHeader(message, to, "", &header).ok());
+    std::string frame;
+    EXPECT_TRUE(zeromq_adapter::EncodeMessage(message, to, "", &frame).ok());
     zmq_send(socket_, caller.data(), caller.size(), ZMQ_SNDMORE);
-    zmq_send(socket_, header.data(), header.size(), ZMQ_SNDMORE);
-    zmq_send(socket_, message.body.data(), message.body.size(), 0);
+    zmq_send(socket_, frame.data(), frame.size(), 0);
   }
   void SendRaw(const std::vector<std::string>& frames) {
     for (std::size_t i = 0; i < frames.size(); ++i) {
@@ -214,7 +215,7 @@ TEST(ZeroMqTest, CallsOfADeadServerFailAtOnceAndTheOthersTakeItsPlace) {
       ++ended;
     });
   }
-  while (silent.Next().frames[2] != ZeroMqText("now").SerializeAsString()) {
+  while (silent.Next().body != ZeroMqText("now").SerializeAsString()) {
   }
   asked = true;
   silent.Die();
@@ -238,7 +239,7 @@ TEST(ZeroMqTest, ACallThatAServerDidNotReadIsMadeElsewhere) {
     }
   });
   StrangeServer::Request request = leaving.Next();
-  while (request.frames[2] != ZeroMqText("now").SerializeAsString()) request = leaving.Next();
+  while (request.body != ZeroMqText("now").SerializeAsString()) request = leaving.Next();
   OutboundMessage refusal;
   AddStatus(absl::UnavailableError("leaving"), &refusal);
   refusal.Add(kUnreadHeader, "1");
@@ -313,9 +314,10 @@ TEST(ZeroMqTest, WhatAServerShouldNotSayIsDroppedAndItsAnswerCounts) {
   const StrangeServer::Request request = server.Next();
   const std::string& us = request.frames[0];
   const OutboundMessage empty;
-  server.SendRaw({us, "one frame"});
-  server.SendRaw({us, "\x01 no header", ""});
-  server.SendRaw({us, std::string("\x01\xff\xff\0\0\0\0", 7), "", "and one more"});
+  server.SendRaw({us, ""});
+  server.SendRaw({us, "\x02 no header"});
+  server.SendRaw({us, std::string("\x02\0\0\0\0\0\0", 7), "and one more"});
+  server.SendRaw({us, std::string("\x02\xff\xff\0\0\0\0", 7), "", "and two more"});
   server.Send(us, "", empty);
   server.Send(us, "/rookery.testing.Echo/Say", empty);
   server.Send(us, "@ffffffffffffffffffff", empty);
@@ -337,7 +339,7 @@ TEST(ZeroMqTest, AServerOfAnotherVersionIsToldOf) {
   absl::Status status;
   std::thread caller([&] { status = ZeroMqCall(client); });
   const StrangeServer::Request request = server.Next();
-  server.SendRaw({request.frames[0], "\x07 another version", ""});
+  server.SendRaw({request.frames[0], "\x07 another version"});
   caller.join();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("another version"));

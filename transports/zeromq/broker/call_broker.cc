@@ -127,14 +127,17 @@ void CallBroker::Close() {
 // ---- clients ------------------------------------------------------------------------------------
 
 void CallBroker::OnClient(Frames& frames) {
-  if (frames.size() != 3) {
+  if (frames.size() < 2) {
     refused_.fetch_add(1);
     return;
   }
   Header header;
   InboundMessage message;
   const std::string_view client = frames[0].view();
-  if (const absl::Status parsed = DecodeHeader(frames[1].view(), &header, &message); !parsed.ok()) {
+  absl::Status parsed = DecodeMessage(frames[1].view(), &header, &message);
+  // Another version may have another number of frames.
+  if (parsed.ok() && frames.size() != 2) parsed = absl::InvalidArgumentError("too many frames");
+  if (!parsed.ok()) {
     refused_.fetch_add(1);
     if (absl::IsUnimplemented(parsed)) Refuse(client, kVersionAddress, parsed, /*unread=*/false);
     return;
@@ -234,7 +237,7 @@ CallBroker::Worker* CallBroker::Choose(std::string_view to) {
 // ---- workers ------------------------------------------------------------------------------------
 
 void CallBroker::OnWorker(Frames& frames) {
-  if (frames.size() != 4) {
+  if (frames.size() != 3) {
     refused_.fetch_add(1);
     return;
   }
@@ -244,24 +247,23 @@ void CallBroker::OnWorker(Frames& frames) {
   }
   Header header;
   InboundMessage message;
-  if (!DecodeHeader(frames[2].view(), &header, &message).ok()) {
+  if (!DecodeMessage(frames[2].view(), &header, &message).ok()) {
     refused_.fetch_add(1);
     return;
   }
   const std::string id(frames[0].view());
   if (header.to == kRegisterAddress) {
-    Register(id, frames[3].view());
+    Register(id, message.body);
   } else if (header.to == kLeaveAddress) {
     const auto found = workers_.find(id);
     if (found != workers_.end()) found->second->leaving = true;
     // Behind all that it was handed: from now on nothing more comes.
     OutboundMessage bye;
-    if (!EncodeHeader(bye, kByeAddress, "", &scratch_).ok()) return;
+    if (!EncodeMessage(bye, kByeAddress, "", &scratch_).ok()) return;
     Frames answer;
     answer.emplace_back(id);
     answer.emplace_back(std::string_view());
     answer.emplace_back(scratch_);
-    answer.emplace_back(std::string_view());
     back_->Send(std::move(answer)).IgnoreError();
   } else {
     refused_.fetch_add(1);
@@ -310,7 +312,7 @@ void CallBroker::OnAnswer(Frames& frames) {
   const std::string client(frames[1].view());
   Header header;
   InboundMessage message;
-  if (!DecodeHeader(frames[2].view(), &header, &message).ok()) {
+  if (!DecodeMessage(frames[2].view(), &header, &message).ok()) {
     refused_.fetch_add(1);
     return;
   }
@@ -342,12 +344,11 @@ void CallBroker::CancelAt(Worker& worker, std::string_view client, std::string_v
   OutboundMessage cancel;
   AddFrame({.kind = WireFrame::Kind::kCancel}, &cancel);
   AddStatus(absl::CancelledError("the caller went away"), &cancel);
-  if (!EncodeHeader(cancel, callee, "", &scratch_).ok()) return;
+  if (!EncodeMessage(cancel, callee, "", &scratch_).ok()) return;
   Frames frames;
   frames.emplace_back(worker.id);
   frames.emplace_back(client);
   frames.emplace_back(scratch_);
-  frames.emplace_back(std::string_view());
   back_->Send(std::move(frames)).IgnoreError();
 }
 
@@ -405,12 +406,11 @@ void CallBroker::Refuse(std::string_view client, std::string_view address,
 
 absl::Status CallBroker::SendToClient(std::string_view client, std::string_view address,
                                       const OutboundMessage& message) {
-  absl::Status encoded = EncodeHeader(message, address, "", &scratch_);
+  absl::Status encoded = EncodeMessage(message, address, "", &scratch_);
   if (!encoded.ok()) return encoded;
   Frames frames;
   frames.emplace_back(client);
   frames.emplace_back(scratch_);
-  frames.emplace_back(std::string_view());
   return front_->Send(std::move(frames));
 }
 

@@ -129,9 +129,9 @@ bool EventBroker::ReadEvents() {
       const std::uint64_t id = answer ? stamp.sequence : stamp.publisher;
       Publisher& publisher = Of(id);
       // What is malformed is passed on up to there: subscribers do the same.
-      (void)ReadSequences(frames_[1], [&](std::string_view name, std::uint64_t sequence) {
-        Note(publisher, name, sequence);
-      });
+      (void)ReadSequences(
+          rest.substr(std::min<std::size_t>(1, rest.size())),
+          [&](std::string_view name, std::uint64_t sequence) { Note(publisher, name, sequence); });
       if (answer) {
         // News to our subscribers, too.
         const std::string topic = FormatTopic(kSequencesSubject, {id, 0}) + std::string(rest);
@@ -180,15 +180,11 @@ void EventBroker::Answer(std::uint64_t nonce) {
 
 void EventBroker::SendPart(std::uint64_t nonce, std::uint64_t publisher, char kind,
                            std::string_view body) {
-  const std::string topic = FormatTopic(kSyncSubject, {nonce, publisher}) + kind;
-  const std::string_view parts[] = {topic, body};
-  for (std::size_t i = 0; i < EventFrames::kMost; ++i) {
-    zmq_msg_close(&answer_.raw(i));
-    zmq_msg_init_size(&answer_.raw(i), parts[i].size());
-    if (!parts[i].empty()) {
-      std::memcpy(zmq_msg_data(&answer_.raw(i)), parts[i].data(), parts[i].size());
-    }
-  }
+  std::string said = FormatTopic(kSyncSubject, {nonce, publisher}) + kind;
+  said.append(body);
+  zmq_msg_close(&answer_.raw(0));
+  zmq_msg_init_size(&answer_.raw(0), said.size());
+  std::memcpy(zmq_msg_data(&answer_.raw(0)), said.data(), said.size());
   answer_.set_count(EventFrames::kMost);
   if (!out_->Send(&answer_)) answer_.Clear();
 }

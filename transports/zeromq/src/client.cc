@@ -20,6 +20,7 @@
 #include "rookery/rpc/channel.h"
 #include "rookery/rpc/message_client.h"
 #include "rookery/rpc/transport.h"
+#include "rookery/runtime/frame.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/transports/zeromq.h"
@@ -71,8 +72,11 @@ absl::StatusOr<std::shared_ptr<Engine>> TheEngine() {
 }
 
 struct Held {
-  Frame header;
-  Frame body;
+  explicit Held(Frame&& the_frame) noexcept : frame(std::move(the_frame)) {}
+  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
+  static void operator delete(void* held) noexcept { internal::FreeFrame(held, sizeof(Held)); }
+
+  Frame frame;
   std::string reply_to;
 };
 
@@ -180,12 +184,10 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
       if (!message.reply_to.empty()) outgoing.id = ParseId(message.reply_to).value_or(0);
       outgoing.where = Where::kAny;
     }
-    std::string header;
-    absl::Status encoded = EncodeHeader(message, to, message.reply_to, &header);
-    if (!encoded.ok()) return encoded;
-    outgoing.frames.emplace_back(header);
-    outgoing.frames.emplace_back(message.body);
-    outgoing.size = header.size() + message.body.size();
+    outgoing.size = MessageSize(message, to, message.reply_to);
+    if (outgoing.size == 0) return DoesNotFit();
+    WriteMessage(message, to, message.reply_to,
+                 outgoing.frames.emplace_back().Resize(outgoing.size));
     if (Loop::Current() == &loop()) {
       if (has_posted_.load(std::memory_order_acquire)) TakePosted();
       return Dispatch(outgoing);
@@ -359,26 +361,24 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
   }
 
   void OnMessage(std::int32_t from, Frames& frames) {
-    if (frames.size() != 2) {
-      Strange(from, "a message of another number of frames than two");
-      return;
-    }
-    auto held = std::make_unique<Held>();
-    held->header = std::move(frames[0]);
-    held->body = std::move(frames[1]);
+    const std::size_t count = frames.size();
+    auto held = std::make_unique<Held>(std::move(frames[0]));
     Held& message = *held;
     InboundMessage inbound(InboundMessage::Owner(held.release(), [](void* last) noexcept {
       const std::unique_ptr<Held> gone(static_cast<Held*>(last));
     }));
-    inbound.body = message.body.view();
     Header header;
-    const absl::Status parsed = DecodeHeader(message.header.view(), &header, &inbound);
+    const absl::Status parsed = DecodeMessage(message.frame.view(), &header, &inbound);
     if (absl::IsUnimplemented(parsed) || header.to == kVersionAddress) {
       OnOtherVersion(from);
       return;
     }
     if (!parsed.ok()) {
       Strange(from, internal::Std(parsed.message()));
+      return;
+    }
+    if (count != 1) {
+      Strange(from, "a message of more than one frame");
       return;
     }
     if (header.to == kGoAwayAddress) {
@@ -419,11 +419,10 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
   // To the server itself, about no call.
   void Say(std::int32_t to, std::string_view what) {
     const OutboundMessage message;
-    std::string header;
-    if (!EncodeHeader(message, what, "", &header).ok()) return;
+    std::string said;
+    if (!EncodeMessage(message, what, "", &said).ok()) return;
     Frames frames;
-    frames.emplace_back(header);
-    frames.emplace_back(std::string_view());
+    frames.emplace_back(said);
     At(to).socket->Send(std::move(frames)).IgnoreError();
   }
 
@@ -506,7 +505,7 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
     for (Frames& frames : waiting) {
       Header header;
       InboundMessage ignored;
-      if (frames.size() != 2 || !DecodeHeader(frames[0].view(), &header, &ignored).ok()) continue;
+      if (frames.size() != 1 || !DecodeMessage(frames[0].view(), &header, &ignored).ok()) continue;
       if (header.to.empty() || header.to.front() == '@' || header.to.front() == '!') continue;
       Outgoing outgoing;
       outgoing.where = Where::kAny;
@@ -520,10 +519,10 @@ class Link final : public MessageClientLink, public std::enable_shared_from_this
   }
 
   void OnUnsent(std::int32_t /*from*/, const Frames& frames, const absl::Status& why) {
-    if (frames.size() != 2) return;
+    if (frames.size() != 1) return;
     Header header;
     InboundMessage ignored;
-    if (!DecodeHeader(frames[0].view(), &header, &ignored).ok() || header.reply_to.empty()) return;
+    if (!DecodeMessage(frames[0].view(), &header, &ignored).ok() || header.reply_to.empty()) return;
     if (const auto id = ParseId(header.reply_to)) {
       inbox_.FailCall(*id, why, /*unreached=*/absl::IsUnavailable(why));
     }

@@ -60,39 +60,27 @@ std::shared_ptr<LoopPool> PublisherLoops() {
 
 // An event that waits to be sent.
 struct Item {
-  Item() noexcept {
-    zmq_msg_init(&first);
-    zmq_msg_init(&body);
-  }
+  Item() noexcept { zmq_msg_init(&frame); }
   Item(Item&& other) noexcept : Item() { *this = std::move(other); }
   Item& operator=(Item&& other) noexcept {
     subject = other.subject;
     bytes = other.bytes;
-    zmq_msg_move(&first, &other.first);
-    zmq_msg_move(&body, &other.body);
+    zmq_msg_move(&frame, &other.frame);
     return *this;
   }
-  ~Item() {
-    zmq_msg_close(&first);
-    zmq_msg_close(&body);
-  }
+  ~Item() { zmq_msg_close(&frame); }
 
   std::pair<const std::string, std::uint64_t>* subject = nullptr;  // and its last number
   std::size_t bytes = 0;
-  zmq_msg_t first;  // lacks its number
-  zmq_msg_t body;
+  zmq_msg_t frame;  // lacks its number
 };
 
-[[nodiscard]] bool Fill(zmq_msg_t* frame, std::string_view bytes, std::string_view more = {}) {
+// Null: there is no memory.
+[[nodiscard]] char* Resize(zmq_msg_t* frame, std::size_t size) {
   zmq_msg_close(frame);
-  if (zmq_msg_init_size(frame, bytes.size() + more.size()) != 0) {
-    zmq_msg_init(frame);
-    return false;
-  }
-  char* const data = static_cast<char*>(zmq_msg_data(frame));
-  std::copy(bytes.begin(), bytes.end(), data);
-  std::copy(more.begin(), more.end(), data + bytes.size());
-  return true;
+  if (zmq_msg_init_size(frame, size) == 0) return static_cast<char*>(zmq_msg_data(frame));
+  zmq_msg_init(frame);
+  return nullptr;
 }
 
 // The socket, and all that belongs to its loop. Kept by the link, and by what is posted.
@@ -140,15 +128,15 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
 
   // Any thread.
   absl::Status Send(const OutboundMessage& message) {
-    thread_local std::string header;
-    absl::Status encoded = EncodeHeader(message, "", "", &header);
-    if (!encoded.ok()) return encoded;
+    const std::size_t size = MessageSize(message, "", "");
+    if (size == 0) return DoesNotFit();
     const std::string topic = FormatTopic(message.to, {id_, 0});
     Item item;
-    item.bytes = topic.size() + header.size() + message.body.size();
-    if (!Fill(&item.first, topic, header) || !Fill(&item.body, message.body)) {
-      return absl::ResourceExhaustedError("no memory for the event");
-    }
+    item.bytes = topic.size() + size;
+    char* const at = Resize(&item.frame, item.bytes);
+    if (at == nullptr) return absl::ResourceExhaustedError("no memory for the event");
+    std::copy(topic.begin(), topic.end(), at);
+    WriteMessage(message, "", "", at + topic.size());
     bool wake = false;
     {
       const std::scoped_lock lock(mutex_);
@@ -290,14 +278,12 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
       // The number is the event's only if it is taken: what waits has none yet.
       const std::uint64_t sequence = item.subject->second + 1;
       PutSequence(
-          static_cast<char*>(zmq_msg_data(&item.first)) + item.subject->first.size() + kSequenceAt,
+          static_cast<char*>(zmq_msg_data(&item.frame)) + item.subject->first.size() + kSequenceAt,
           sequence);
-      zmq_msg_move(&frames_.raw(0), &item.first);
-      zmq_msg_move(&frames_.raw(1), &item.body);
+      zmq_msg_move(&frames_.raw(0), &item.frame);
       frames_.set_count(EventFrames::kMost);
       if (!socket_->Send(&frames_)) {
-        zmq_msg_move(&item.first, &frames_.raw(0));
-        zmq_msg_move(&item.body, &frames_.raw(1));
+        zmq_msg_move(&item.frame, &frames_.raw(0));
         full = true;
         break;
       }
@@ -367,10 +353,10 @@ class Publisher final : public std::enable_shared_from_this<Publisher> {
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const char kind = i + 1 == parts.size() ? kLastOfAll : kMoreFollows;
-      if (!Fill(&control_.raw(0), FormatTopic(subject, stamp), std::string_view(&kind, 1)) ||
-          !Fill(&control_.raw(1), parts[i])) {
-        return;
-      }
+      const std::string said = FormatTopic(subject, stamp) + kind + parts[i];
+      char* const at = Resize(&control_.raw(0), said.size());
+      if (at == nullptr) return;
+      std::copy(said.begin(), said.end(), at);
       control_.set_count(EventFrames::kMost);
       // Full: the next announcement says the same.
       if (!socket_->Send(&control_)) control_.Clear();

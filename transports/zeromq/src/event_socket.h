@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "options.h"
 #include "rookery/rpc/wire.h"
+#include "rookery/runtime/frame.h"
 #include "rookery/runtime/loop.h"
 
 namespace rookery::zeromq_adapter {
@@ -26,8 +27,12 @@ namespace rookery::zeromq_adapter {
 // The frames of one message. A message of more than kMost is read to its end and marked.
 class EventFrames final {
  public:
-  static constexpr std::size_t kMost = 2;
+  static constexpr std::size_t kMost = 1;
 
+  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
+  static void operator delete(void* frames) noexcept {
+    internal::FreeFrame(frames, sizeof(EventFrames));
+  }
   EventFrames() noexcept {
     for (zmq_msg_t& frame : frames_) zmq_msg_init(&frame);
   }

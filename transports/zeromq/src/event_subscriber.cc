@@ -336,29 +336,28 @@ class Subscriber final : public MessageLink {
     if (frames->count() != EventFrames::kMost || frames->too_many() ||
         !ParseTopic((*frames)[0], &subject, &stamp, &rest)) {
       handlers_.CountRejected("zeromq", "(event)",
-                              absl::InvalidArgumentError("a message that is no event: an event has "
-                                                         "two frames, see docs/wire.md"));
+                              absl::InvalidArgumentError("a message that is no event: an event is "
+                                                         "one frame, see docs/wire.md"));
       return;
     }
     if (subject.front() == '\xff') {
-      OnControl(subject, stamp, rest, (*frames)[1]);
+      OnControl(subject, stamp, rest.substr(0, 1),
+                rest.substr(std::min<std::size_t>(1, rest.size())));
       return;
     }
     const Handler* const handler = routes_.Find(subject);
     // Subscriptions with wildcards bring more than was asked for.
     if (handler == nullptr && !work_) return;
     if (!work_ && !ledger_.OnEvent(subject, stamp)) return;
-    const std::string_view body = (*frames)[1];
     InboundMessage message(InboundMessage::Owner(frames.release(), [](void* held) noexcept {
       const std::unique_ptr<EventFrames> gone(static_cast<EventFrames*>(held));
     }));
     Header header;
-    const absl::Status decoded = DecodeHeader(rest, &header, &message);
+    const absl::Status decoded = DecodeMessage(rest, &header, &message);
     if (!decoded.ok()) {
       handlers_.CountRejected("zeromq", subject, decoded);
       return;
     }
-    message.body = body;
     message.load_peer = &LoadPeer;
     engine_->OnRequest(handler, subject, std::move(message));
   }

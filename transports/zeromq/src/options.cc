@@ -44,7 +44,7 @@ class Reader final {
     bytes_.remove_prefix(size);
     return true;
   }
-  [[nodiscard]] bool at_end() const noexcept { return bytes_.empty(); }
+  [[nodiscard]] std::string_view rest() const noexcept { return bytes_; }
 
  private:
   std::string_view bytes_;
@@ -215,12 +215,12 @@ absl::Status SetConnectorCurve(Socket& socket, const ZeroMqCurve& curve) {
   return socket.status();
 }
 
-std::size_t HeaderSize(const OutboundMessage& message, std::string_view to,
-                       std::string_view reply_to) noexcept {
+std::size_t MessageSize(const OutboundMessage& message, std::string_view to,
+                        std::string_view reply_to) noexcept {
   constexpr std::size_t kShort = 0xffff;
   bool fits =
       to.size() <= kShort && reply_to.size() <= kShort && message.fields.size() <= kMaxFields;
-  std::size_t size = 7 + to.size() + reply_to.size();
+  std::size_t size = 7 + to.size() + reply_to.size() + message.body_size();
   for (const WireField& field : message.fields) {
     fits = fits && field.name.size() <= kShort && field.value.size() <= 0xffff'ffff;
     size += 6 + field.name.size() + field.value.size();
@@ -228,8 +228,8 @@ std::size_t HeaderSize(const OutboundMessage& message, std::string_view to,
   return fits ? size : 0;
 }
 
-void WriteHeader(const OutboundMessage& message, std::string_view to, std::string_view reply_to,
-                 char* out) noexcept {
+void WriteMessage(const OutboundMessage& message, std::string_view to, std::string_view reply_to,
+                  char* out) {
   const auto number = [&out](std::size_t value, int bytes) {
     for (int i = 0; i < bytes; ++i) *out++ = static_cast<char>(value >> (8 * i) & 0xff);
   };
@@ -246,23 +246,24 @@ void WriteHeader(const OutboundMessage& message, std::string_view to, std::strin
     text(field.name, 2);
     text(field.value, 4);
   }
+  message.WriteBody(out);
 }
 
-absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
-                          std::string_view reply_to, std::string* out) {
-  const std::size_t size = HeaderSize(message, to, reply_to);
-  if (size == 0) return absl::ResourceExhaustedError("too many headers, or too long ones");
+absl::Status EncodeMessage(const OutboundMessage& message, std::string_view to,
+                           std::string_view reply_to, std::string* out) {
+  const std::size_t size = MessageSize(message, to, reply_to);
+  if (size == 0) return DoesNotFit();
   out->resize(size);
-  WriteHeader(message, to, reply_to, out->data());
+  WriteMessage(message, to, reply_to, out->data());
   return absl::OkStatus();
 }
 
-absl::Status DecodeHeader(std::string_view bytes, Header* header, InboundMessage* message) {
-  if (bytes.empty()) return absl::InvalidArgumentError("an empty header frame");
+absl::Status DecodeMessage(std::string_view bytes, Header* header, InboundMessage* message) {
+  if (bytes.empty()) return absl::InvalidArgumentError("an empty message");
   if (bytes.front() != kHeaderVersion) {
     return absl::UnimplementedError(
         absl::StrCat("version ", static_cast<int>(static_cast<unsigned char>(bytes.front())),
-                     " of the header frame; this is ", static_cast<int>(kHeaderVersion)));
+                     " of the message's header; this is ", static_cast<int>(kHeaderVersion)));
   }
   Reader reader(bytes.substr(1));
   std::size_t count = 0;
@@ -273,7 +274,8 @@ absl::Status DecodeHeader(std::string_view bytes, Header* header, InboundMessage
     good = reader.Text(2, &field.name) && reader.Text(4, &field.value) && !field.name.empty();
     if (good) message->fields.push_back(field);
   }
-  if (!good || !reader.at_end()) return absl::InvalidArgumentError("a malformed header frame");
+  if (!good) return absl::InvalidArgumentError("a malformed header");
+  message->body = reader.rest();
   return absl::OkStatus();
 }
 

@@ -20,7 +20,7 @@ namespace rookery::zeromq_adapter {
 inline constexpr std::string_view kZapDomain = "rookery";
 
 // The version of the header frame.
-inline constexpr char kHeaderVersion = 1;
+inline constexpr char kHeaderVersion = 2;
 // Addresses that are no method's: where cancellations go, ...
 inline constexpr std::string_view kCancelAddress = "!cancel";
 // ... what a caller says first, so that it can be told when no more calls are taken, ...
@@ -77,22 +77,25 @@ class Socket final {
 void SetListenerCurve(Socket& socket, const ZeroMqCurve& curve);
 [[nodiscard]] absl::Status SetConnectorCurve(Socket& socket, const ZeroMqCurve& curve);
 
-// The header frame: to, reply_to and fields of a message. Its size (0: it does not fit), and what
-// fills that; or both at once.
-[[nodiscard]] std::size_t HeaderSize(const OutboundMessage& message, std::string_view to,
-                                     std::string_view reply_to) noexcept;
-void WriteHeader(const OutboundMessage& message, std::string_view to, std::string_view reply_to,
-                 char* out) noexcept;
-[[nodiscard]] absl::Status EncodeHeader(const OutboundMessage& message, std::string_view to,
-                                        std::string_view reply_to, std::string* out);
+// A message in its frame: the header (to, reply_to and fields), and the body behind it. Its size
+// (0: it does not fit), and what fills that; or both at once.
+[[nodiscard]] std::size_t MessageSize(const OutboundMessage& message, std::string_view to,
+                                      std::string_view reply_to) noexcept;
+void WriteMessage(const OutboundMessage& message, std::string_view to, std::string_view reply_to,
+                  char* out);
+[[nodiscard]] absl::Status EncodeMessage(const OutboundMessage& message, std::string_view to,
+                                         std::string_view reply_to, std::string* out);
+inline absl::Status DoesNotFit() {
+  return absl::ResourceExhaustedError("too many headers, or too long ones");
+}
 struct Header {
   std::string_view to;
   std::string_view reply_to;
 };
-// UNIMPLEMENTED for another version; INVALID_ARGUMENT for what does not parse. The views are into
-// `bytes`.
-[[nodiscard]] absl::Status DecodeHeader(std::string_view bytes, Header* header,
-                                        InboundMessage* message);
+// UNIMPLEMENTED for another version; INVALID_ARGUMENT for what does not parse. Sets the message's
+// fields and body, which are views into `bytes` as those of the header are.
+[[nodiscard]] absl::Status DecodeMessage(std::string_view bytes, Header* header,
+                                         InboundMessage* message);
 
 // "@1f": the address of a call.
 [[nodiscard]] std::string FormatId(std::uint64_t id);

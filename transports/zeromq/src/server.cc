@@ -74,13 +74,11 @@ class ReplyAddress final {
 
 // What a message that has come in consists of, until its call lets go of it.
 struct Held {
-  Held(Frame&& the_header, Frame&& the_body) noexcept
-      : header(std::move(the_header)), body(std::move(the_body)) {}
+  explicit Held(Frame&& the_frame) noexcept : frame(std::move(the_frame)) {}
   static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
   static void operator delete(void* held) noexcept { internal::FreeFrame(held, sizeof(Held)); }
 
-  Frame header;
-  Frame body;
+  Frame frame;
   ReplyAddress reply_to;
   ReplyAddress call;  // in a cancellation: the reply address that it is about
 };
@@ -100,7 +98,7 @@ std::string_view CallersAddressOf(std::string_view reply) noexcept {
 }
 
 void LoadPeer(const void* held, Peer* peer) {
-  const Frame& frame = static_cast<const Held*>(held)->body;
+  const Frame& frame = static_cast<const Held*>(held)->frame;
   const std::string_view address = frame.Property("Peer-Address");
   peer->address = absl::StrCat("zeromq:", address.empty() ? "local" : Abs(address));
   const std::string_view user = frame.Property("User-Id");
@@ -275,25 +273,22 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   }
   void SayToBroker(std::string_view to, std::string_view body) {
     OutboundMessage message;
-    if (!EncodeHeader(message, to, "", &scratch_).ok()) return;
+    message.body = body;
+    if (!EncodeMessage(message, to, "", &scratch_).ok()) return;
     Frames frames;
     frames.emplace_back(std::string_view());
     frames.emplace_back(scratch_);
-    frames.emplace_back(body);
     socket_->Send(std::move(frames)).IgnoreError();
   }
 
   absl::Status SendTo(std::string_view caller, std::string_view to, std::string_view reply_to,
                       const OutboundMessage& message) {
     if (socket_ == nullptr || caller.empty()) return absl::UnavailableError("nobody to send to");
-    const std::size_t header = HeaderSize(message, to, reply_to);
-    if (header == 0) return absl::ResourceExhaustedError("too many headers, or too long ones");
+    const std::size_t size = MessageSize(message, to, reply_to);
+    if (size == 0) return DoesNotFit();
     Frames& frames = socket_->draft();
     std::memcpy(frames[0].Resize(caller.size()), caller.data(), caller.size());
-    WriteHeader(message, to, reply_to, frames[1].Resize(header));
-    const std::size_t body = message.body_size();
-    char* const at = frames[2].Resize(body);
-    if (body != 0) message.WriteBody(at);
+    WriteMessage(message, to, reply_to, frames[1].Resize(size));
     return socket_->SendDraft();
   }
 
@@ -313,20 +308,24 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   void OnMessage(Frames& frames) {
     if (engine_ == nullptr) return;
-    if (frames.size() != 3) {
-      Refuse("", absl::InvalidArgumentError(absl::StrCat("a message of ", frames.size() - 1,
-                                                         " frames; a header and a body are two")));
+    if (frames.size() < 2) {
+      Refuse("", absl::InvalidArgumentError("a message without a frame"));
       return;
     }
+    const std::size_t count = frames.size() - 1;
     const std::string_view caller = frames[0].view();
-    auto held = std::make_unique<Held>(std::move(frames[1]), std::move(frames[2]));
+    auto held = std::make_unique<Held>(std::move(frames[1]));
     Held& message = *held;
     InboundMessage inbound(Own(std::move(held)));
     inbound.load_peer = &LoadPeer;
-    inbound.body = message.body.view();
     Header header;
-    if (const absl::Status parsed = DecodeHeader(message.header.view(), &header, &inbound);
-        !parsed.ok()) {
+    absl::Status parsed = DecodeMessage(message.frame.view(), &header, &inbound);
+    // Another version may have another number.
+    if (parsed.ok() && count != 1) [[unlikely]] {
+      parsed = absl::InvalidArgumentError(
+          absl::StrCat("a message of ", count, " frames; header and body are one"));
+    }
+    if (!parsed.ok()) [[unlikely]] {
       Refuse("", parsed);
       // Whoever speaks another version may know how to read this one's refusals.
       if (absl::IsUnimplemented(parsed)) {
@@ -409,10 +408,10 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
 
   // Something that waited for a caller who has gone meanwhile.
   void OnUnsent(const Frames& frames) {
-    if (engine_ == nullptr || frames.size() != 3) return;
+    if (engine_ == nullptr || frames.size() != 2) return;
     Header header;
     InboundMessage ignored;
-    if (!DecodeHeader(frames[1].view(), &header, &ignored).ok()) return;
+    if (!DecodeMessage(frames[1].view(), &header, &ignored).ok()) return;
     std::string_view seal;
     if (const auto id = ParseId(header.reply_to, &seal)) engine_->OnUnreachable(*id);
   }

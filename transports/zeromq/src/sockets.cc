@@ -405,7 +405,7 @@ absl::Status LoopSocket::Send(Frames frames) {
 }
 
 Frames& LoopSocket::draft() {
-  constexpr std::size_t kFrames = 3;
+  constexpr std::size_t kFrames = 2;
   if (burst_.size() == burst_size_) burst_.emplace_back();
   Frames& frames = burst_[burst_size_];
   if (frames.size() != kFrames) [[unlikely]] {

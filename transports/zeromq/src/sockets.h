@@ -91,7 +91,7 @@ class Frame final {
   Large* large_ = nullptr;  // its bytes, if they were copied here; libzmq's to free
   bool moved_ = false;      // message_ is somebody else's now
 };
-using Frames = absl::InlinedVector<Frame, 3>;
+using Frames = absl::InlinedVector<Frame, 2>;
 
 // A context of libzmq: its threads, its inproc addresses, one ZAP handler. Thread-safe. Its end
 // blocks until what the sockets had to say has left, or their linger.
@@ -162,7 +162,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   // UNAVAILABLE for an address where nobody is. RESOURCE_EXHAUSTED: too much waits. Once closed:
   // UNAVAILABLE.
   [[nodiscard]] absl::Status Send(Frames frames);
-  // The same on the loop alone, without a copy: the next message's three frames, whatever is in
+  // The same on the loop alone, without a copy: the next message's two frames, whatever is in
   // them, for the caller to fill; then SendDraft. Within callbacks of `message` it leaves together
   // with the others of this turn, so that libzmq's thread is woken once for many; if it cannot
   // leave then, it comes to `unsent`.
