@@ -82,7 +82,8 @@ class MessageServerCore final : public std::enable_shared_from_this<MessageServe
   std::size_t spare = 0;
   std::uint64_t last_id = 0;
   std::string scratch;
-  std::atomic<std::size_t> in_flight{0};
+  std::atomic<std::size_t> in_flight{0};    // written on the loop alone
+  std::shared_ptr<MessageServerCore> keep;  // ourselves, while there are calls
   std::function<void()> on_idle;
 
  private:
@@ -113,8 +114,6 @@ class ServerMessageCall final : public CallContext, private MessageSource {
 
   void Begin(const Handler* handler, const std::optional<WireFrame>& frame, WireCodec codec,
              Deadline deadline, InboundMessage&& message) {
-    keep_ = core_.shared_from_this();
-    core_.in_flight.fetch_add(1, std::memory_order_relaxed);
     handler_ = handler;
     codec_ = codec;
     framed_ = frame.has_value();
@@ -652,9 +651,8 @@ class ServerMessageCall final : public CallContext, private MessageSource {
     gap_armed_ = false;
     framed_ = false;
     pings_ = 0;
-    // The last of these may be the core's own last.
-    const std::shared_ptr<MessageServerCore> core = std::move(keep_);
-    core->Put(this);
+    // This may be the core's end, and ours.
+    core_.Put(this);
   }
 
   // ---- CallContext
@@ -673,7 +671,6 @@ class ServerMessageCall final : public CallContext, private MessageSource {
   static constexpr std::size_t kKeptRequestBytes = 512;
 
   MessageServerCore& core_;
-  std::shared_ptr<MessageServerCore> keep_;  // while the call is not over
   const Handler* handler_ = nullptr;
   InboundMessage message_;
   std::string_view reply_to_;  // message_'s
@@ -736,6 +733,9 @@ ServerMessageCall* MessageServerCore::Take() {
   call->next = active;
   if (active != nullptr) active->previous = call;
   active = call;
+  const std::size_t others = in_flight.load(std::memory_order_relaxed);
+  if (others == 0) keep = shared_from_this();
+  in_flight.store(others + 1, std::memory_order_relaxed);
   return call;
 }
 
@@ -749,7 +749,15 @@ void MessageServerCore::Put(ServerMessageCall* call) noexcept {
     free = call;
     ++spare;
   }
-  if (in_flight.fetch_sub(1, std::memory_order_seq_cst) == 1 && on_idle) on_idle();
+  const std::size_t left = in_flight.load(std::memory_order_relaxed) - 1;
+  if (left != 0) {
+    in_flight.store(left, std::memory_order_release);
+    return;
+  }
+  // The calls may be what has kept us.
+  const std::shared_ptr<MessageServerCore> held = std::move(keep);
+  in_flight.store(0, std::memory_order_seq_cst);
+  if (on_idle) on_idle();
 }
 
 void MessageServerCore::Refuse(const InboundMessage& message, std::string_view method,

@@ -466,6 +466,7 @@ void AddExpiry(Deadline deadline, Deadline now, std::string_view prefix, Outboun
 }
 
 bool IsExpired(const InboundMessage& message, std::string_view prefix) {
+  if (message.fields.empty()) return false;
   const auto text = message.Find(absl::StrCat(Abs(prefix), "expirytime"));
   absl::Time when;
   std::string error;

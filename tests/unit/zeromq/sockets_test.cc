@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <functional>
 #include <future>
 #include <memory>
@@ -145,6 +146,73 @@ TEST_F(Sockets, TellOfWhatWasTakenAndCannotLeave) {
   // Taken, by another thread than the loop's.
   ASSERT_TRUE(router->Send(Message({"nobody", "hello"})).ok());
   EXPECT_TRUE(Eventually([&] { return unsent == 1; }));
+}
+
+// A draft leaves with the others of its turn, a large one and what is sent otherwise at once: none
+// overtakes another.
+TEST_F(Sockets, SendDraftsInOrder) {
+  auto self = std::make_shared<std::weak_ptr<LoopSocket>>();
+  const std::string large(20'000, 'x');
+  std::atomic<int> unsent{0};
+  int number = 0;
+  LoopSocket::Callbacks on;
+  on.message = [&, self](Frames& frames) {
+    const auto socket = self->lock();
+    if (socket == nullptr) return;
+    const std::string to(frames[0].view());
+    const std::string text = absl::StrCat(number, number % 37 == 0 ? large : "");
+    if (number % 10 == 3) {
+      EXPECT_TRUE(socket->Send(Message({to, text})).ok());
+    } else {
+      Frames& draft = socket->draft();
+      ASSERT_EQ(draft.size(), 2U);
+      std::memcpy(draft[0].Resize(to.size()), to.data(), to.size());
+      std::memcpy(draft[1].Resize(text.size()), text.data(), text.size());
+      EXPECT_TRUE(socket->SendDraft().ok());
+    }
+    if (number % 50 == 7) {
+      Frames& draft = socket->draft();
+      std::memcpy(draft[0].Resize(6), "nobody", 6);
+      std::memcpy(draft[1].Resize(1), "?", 1);
+      socket->SendDraft().IgnoreError();
+    }
+    ++number;
+  };
+  on.unsent = [&, self](Frames& frames, const absl::Status& why) {
+    EXPECT_EQ(frames[0].view(), "nobody");
+    EXPECT_EQ(frames[1].view(), "?");
+    EXPECT_EQ(why.code(), absl::StatusCode::kUnavailable);
+    // Whoever is told may send, too.
+    if (++unsent == 1) self->lock()->Send(Message({"none", "?"})).IgnoreError();
+  };
+  auto router = Make(0, ZMQ_ROUTER, std::move(on));
+  *self = router;
+  const auto bound = router->Bind("tcp://127.0.0.1:*");
+  ASSERT_TRUE(bound.ok());
+  std::vector<std::string> back;
+  std::mutex mutex;
+  LoopSocket::Callbacks hears;
+  hears.message = [&](Frames& frames) {
+    const std::scoped_lock lock(mutex);
+    back.emplace_back(frames[0].view());
+  };
+  auto dealer = Make(1, ZMQ_DEALER, std::move(hears));
+  ASSERT_TRUE(dealer->Connect(*bound).ok());
+  dealer->Start();
+  constexpr int kMessages = 1'000;
+  for (int i = 0; i < kMessages; ++i) ASSERT_TRUE(dealer->Send(Message({"go"})).ok());
+  // Most of them are there by now: few turns bring all.
+  std::this_thread::sleep_for(milliseconds(20));
+  router->Start();
+  EXPECT_TRUE(Eventually([&] {
+    const std::scoped_lock lock(mutex);
+    return back.size() == kMessages;
+  }));
+  EXPECT_TRUE(Eventually([&] { return router->unroutable() >= kMessages / 50; }));
+  const std::scoped_lock lock(mutex);
+  for (std::size_t i = 0; i < back.size(); ++i) {
+    EXPECT_EQ(back[i], absl::StrCat(i, i % 37 == 0 ? large : ""));
+  }
 }
 
 TEST_F(Sockets, WatchTheirConnections) {

@@ -26,6 +26,7 @@
 #include "event_socket.h"
 #include "event_wire.h"
 #include "options.h"
+#include "recent_handlers.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/handler.h"
@@ -345,7 +346,7 @@ class Subscriber final : public MessageLink {
                 rest.substr(std::min<std::size_t>(1, rest.size())));
       return;
     }
-    const Handler* const handler = routes_.Find(subject);
+    const Handler* const handler = recent_.Find(subject, [&] { return routes_.Find(subject); });
     // Subscriptions with wildcards bring more than was asked for.
     if (handler == nullptr && !work_) return;
     if (!work_ && !ledger_.OnEvent(subject, stamp)) return;
@@ -452,6 +453,7 @@ class Subscriber final : public MessageLink {
   Loop& loop_;
   const HandlerRegistry& handlers_;
   const EventRoutes routes_;
+  RecentHandlers recent_;  // the loop's
   const bool work_;
   const std::uint64_t nonce_;
   std::atomic<std::size_t> expected_{0};

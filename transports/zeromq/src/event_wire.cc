@@ -115,6 +115,7 @@ EventLedger::EventLedger(std::function<bool(std::string_view)> wanted)
 EventLedger::Publisher* EventLedger::Find(std::uint64_t id) {
   ++clock_;
   if (last_publisher_ == nullptr || last_id_ != id) {
+    last_track_ = nullptr;
     std::unique_ptr<Publisher>& slot = publishers_[id];
     if (slot == nullptr) {
       slot = std::make_unique<Publisher>();
@@ -139,9 +140,19 @@ EventLedger::Publisher* EventLedger::Find(std::uint64_t id) {
 }
 
 EventLedger::Track* EventLedger::Find(Publisher& publisher, std::string_view subject, bool* fresh) {
+  if (last_track_ != nullptr && last_subject_ == subject) {
+    *fresh = false;
+    return last_track_;
+  }
   const auto found = publisher.subjects.find(Abs(subject));
   *fresh = found == publisher.subjects.end();
-  if (!*fresh) return &found->second;
+  if (!*fresh) {
+    last_subject_ = found->first;
+    last_track_ = &found->second;
+    return last_track_;
+  }
+  // What is new may move what is there.
+  last_track_ = nullptr;
   if (publisher.subjects.size() >= kMostSubjects) return nullptr;
   auto counts = counts_.find(subject);
   if (counts == counts_.end()) {

@@ -115,6 +115,9 @@ class EventLedger final {
   // The last one that was asked for: most events come in runs.
   std::uint64_t last_id_ = 0;
   Publisher* last_publisher_ = nullptr;
+  // Its track that was asked for last; until its publisher gets another one.
+  std::string_view last_subject_;
+  Track* last_track_ = nullptr;
 };
 
 }  // namespace rookery::zeromq_adapter

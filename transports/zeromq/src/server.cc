@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "options.h"
+#include "recent_handlers.h"
 #include "rookery/platform/log.h"
 #include "rookery/rpc/call_context.h"
 #include "rookery/rpc/handler.h"
@@ -356,7 +357,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       RefuseLate(inbound);
       return;
     }
-    const Handler* const handler = registry_->Find(header.to);
+    const Handler* const handler =
+        recent_.Find(header.to, [&] { return registry_->Find(header.to); });
     // The name is the message's, which goes.
     const std::string name = handler == nullptr ? std::string(header.to) : std::string();
     engine_->OnRequest(handler, name, std::move(inbound));
@@ -439,6 +441,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   // On the loop:
   absl::flat_hash_set<std::string> callers_;
   std::string scratch_;
+  RecentHandlers recent_;
   bool intake_stopped_ = false;
   bool leaving_ = false;  // the broker is told, and has not answered yet, or has
   std::string names_;     // what a broker is told

@@ -26,7 +26,7 @@ constexpr std::size_t kMostInFlight = std::size_t{8} << 20;
 constexpr std::size_t kShare = 8;
 // How many messages are taken before others on the loop have their turn.
 constexpr int kTurn = 256;
-// How many messages leave together, and how long the first of them waits for the others.
+// How many messages leave together, and how long about the first of them waits for the others.
 constexpr std::size_t kBurst = 128;
 constexpr std::chrono::microseconds kBurstTime{50};
 // Turns at once for what has come over a connection that has ended.
@@ -251,6 +251,7 @@ void LoopSocket::CloseHere() {
 // ---- receiving
 
 bool LoopSocket::Receive(Frames* frames) {
+  void* const socket = socket_->get();
   std::size_t count = 0;
   bool more = true;
   while (more) {
@@ -261,7 +262,7 @@ bool LoopSocket::Receive(Frames* frames) {
     // What was taken out of it has left it without a message.
     if (frame.moved_) zmq_msg_init(&frame.message_);
     frame.moved_ = false;
-    while (zmq_msg_recv(&frame.message_, socket_->get(), ZMQ_DONTWAIT) < 0) {
+    while (zmq_msg_recv(&frame.message_, socket, ZMQ_DONTWAIT) < 0) [[unlikely]] {
       if (zmq_errno() == EINTR) continue;
       frames->clear();
       return false;
@@ -292,15 +293,15 @@ bool LoopSocket::Poll() {
   Frames& frames = incoming_;
   int taken = 0;
   bool more = false;
-  // As many as there will probably be leave before libzmq is asked for more in vain: it need not be
-  // asked again then.
-  const std::size_t burst = last_turn_ == 1 ? 1 : kBurst;
+  // Where they come one by one the first answer leaves before libzmq is asked for more in vain: it
+  // need not be asked again then.
+  const bool alone = last_turn_ == 1;
   for (;;) {
     while (!closed_.load(std::memory_order_relaxed) && taken < kTurn && type_ != ZMQ_PUSH &&
            Receive(&frames)) {
       ++taken;
       callbacks_.message(frames);
-      if (burst_size_ >= burst) SendBurst();
+      if (burst_size_ != 0 && alone && taken == 1) SendBurst();
     }
     if (closed_.load(std::memory_order_relaxed)) break;
     if (burst_size_ != 0) {
@@ -419,25 +420,30 @@ absl::Status LoopSocket::SendDraft() {
     return absl::UnavailableError("this endpoint of ZeroMQ is closed");
   }
   Frames& frames = burst_[burst_size_];
-  if ((!polling_ || hurry_ || frames.back().large_ != nullptr) && !leaves_) {
+  // What may be refused for its size is told so now.
+  const bool now = !polling_ || hurry_ || frames.back().large_ != nullptr || !waiting_.empty();
+  if (now && !leaves_) {
     if (started_ && burst_size_ == 0 && !has_arrived_.load(std::memory_order_acquire)) [[likely]] {
       return SendHere(frames, /*tell=*/false);
     }
     // Whatever is to leave before it may bring other drafts.
-    Frames now = std::move(frames);
-    return Send(std::move(now));
+    Frames taken = std::move(frames);
+    return Send(std::move(taken));
   }
   // Seldom enough that the clock costs nothing, and often enough that no answer waits for more than
   // one or two handlers that take their time.
   const std::size_t size = ++burst_size_;
   if (size == 1) {
-    if (last_turn_ > 1) burst_since_ = std::chrono::steady_clock::now();
+    burst_since_ = std::chrono::steady_clock::now();
   } else if (size >= kBurst) {
     SendBurst();
-  } else if ((size & (size - 1)) == 0 &&
-             std::chrono::steady_clock::now() - burst_since_ > kBurstTime) {
-    hurry_ = true;
-    SendBurst();
+  } else if ((size & (size - 1)) == 0) {
+    const auto waited = std::chrono::steady_clock::now() - burst_since_;
+    if (waited > kBurstTime) {
+      // Beside messages that take so long what is saved is nothing.
+      hurry_ = waited / size > kBurstTime;
+      SendBurst();
+    }
   }
   return absl::OkStatus();
 }
@@ -561,43 +567,53 @@ std::vector<Frames> LoopSocket::TakeWaiting() {
   return taken;
 }
 
-LoopSocket::Sent LoopSocket::TrySend(Frames& frames) {
-  if (socket_ == nullptr) return Sent::kBroken;
+bool LoopSocket::CountLarge(Frames& frames) {
   std::size_t large = 0;
   for (const Frame& frame : frames) {
     // What was counted has been tried before, and waits for libzmq alone.
     if (frame.large_ != nullptr && frame.large_->counted == nullptr) large += frame.large_->size;
   }
-  if (large != 0) [[unlikely]] {
-    if (in_flight_.size() > 64) {
-      absl::erase_if(in_flight_, [](const auto& each) { return each.second->bytes.load() == 0; });
-    }
-    std::shared_ptr<InFlight>& counter = in_flight_[std::string(KeyOf(frames))];
-    if (counter == nullptr) counter = std::make_shared<InFlight>();
-    const std::size_t there = counter->bytes.load(std::memory_order_acquire);
-    if (there != 0 && there + large > kMostInFlight) return Sent::kLater;
-    for (Frame& frame : frames) {
-      if (frame.large_ == nullptr || frame.large_->counted != nullptr) continue;
-      frame.large_->counted = counter;
-      counter->bytes.fetch_add(frame.large_->size, std::memory_order_acq_rel);
-    }
+  if (large == 0) return true;
+  if (in_flight_.size() > 64) {
+    absl::erase_if(in_flight_, [](const auto& each) { return each.second->bytes.load() == 0; });
   }
-  const std::size_t last = frames.size() - 1;
-  for (std::size_t i = 0; i <= last; ++i) {
-    const int flags = ZMQ_DONTWAIT | (i == last ? 0 : ZMQ_SNDMORE);
-    if (frames[i].large_ != nullptr) {
-      frames[i].large_->handed_over.store(true, std::memory_order_release);
+  std::shared_ptr<InFlight>& counter = in_flight_[std::string(KeyOf(frames))];
+  if (counter == nullptr) counter = std::make_shared<InFlight>();
+  const std::size_t there = counter->bytes.load(std::memory_order_acquire);
+  if (there != 0 && there + large > kMostInFlight) return false;
+  for (Frame& frame : frames) {
+    if (frame.large_ == nullptr || frame.large_->counted != nullptr) continue;
+    frame.large_->counted = counter;
+    counter->bytes.fetch_add(frame.large_->size, std::memory_order_acq_rel);
+  }
+  return true;
+}
+
+LoopSocket::Sent LoopSocket::TrySend(Frames& frames) {
+  if (socket_ == nullptr) return Sent::kBroken;
+  void* const socket = socket_->get();
+  Frame* const first = frames.data();
+  Frame* const last = first + frames.size() - 1;
+  bool large = false;
+  for (const Frame* each = first; each <= last; ++each) large = large || each->large_ != nullptr;
+  if (large && !CountLarge(frames)) [[unlikely]] {
+    return Sent::kLater;
+  }
+  for (Frame* each = first; each <= last; ++each) {
+    const int flags = each == last ? ZMQ_DONTWAIT : ZMQ_DONTWAIT | ZMQ_SNDMORE;
+    if (each->large_ != nullptr) {
+      each->large_->handed_over.store(true, std::memory_order_release);
     }
-    while (zmq_msg_send(frames[i].get(), socket_->get(), flags) < 0) {
+    while (zmq_msg_send(&each->message_, socket, flags) < 0) [[unlikely]] {
       const int error = zmq_errno();
       if (error == EINTR) continue;
-      if (i != 0) return Sent::kBroken;
+      if (each != first) return Sent::kBroken;
       if (error == EAGAIN) return Sent::kLater;
       return error == EHOSTUNREACH ? Sent::kNobody : Sent::kBroken;
     }
     // Its bytes are libzmq's now, and may be gone; what is left needs no closing.
-    frames[i].large_ = nullptr;
-    frames[i].moved_ = true;
+    each->large_ = nullptr;
+    each->moved_ = true;
   }
   return Sent::kSent;
 }

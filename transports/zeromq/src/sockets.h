@@ -250,6 +250,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   void ReadMonitor();
   [[nodiscard]] bool Receive(Frames* frames);
   [[nodiscard]] Sent TrySend(Frames& frames);
+  [[nodiscard]] bool CountLarge(Frames& frames);
   [[nodiscard]] absl::Status SendHere(Frames& frames, bool tell);
   [[nodiscard]] absl::Status SendLater(Frames& frames, Waiting* queue);
   void SendWaiting();
@@ -277,7 +278,7 @@ class LoopSocket final : public std::enable_shared_from_this<LoopSocket> {
   std::size_t burst_size_ = 0;
   bool leaves_ = false;
   std::chrono::steady_clock::time_point burst_since_;
-  bool hurry_ = false;         // a turn whose messages take long: nothing waits for others
+  bool hurry_ = false;         // messages of this turn take long: nothing waits for others
   std::size_t last_turn_ = 1;  // messages that the last turn brought
   Frames incoming_;
   absl::flat_hash_map<std::string, Waiting> waiting_;
