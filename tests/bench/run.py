@@ -404,7 +404,10 @@ def zeromq(build, pairs, table, profiles):
     if not has_zeromq(build):
         raise RuntimeError("it needs libzmq: apt-get install libzmq3-dev")
     with tempfile.TemporaryDirectory() as folder:
-        kinds = {"ours": ("bench_rookery_zeromq", "rookery"), "bare": ("bench_baseline_zeromq", "bare")}
+        # The third does with one frame what the second, and most programs, do with two.
+        kinds = {"ours": (["bench_rookery_zeromq"], "rookery"),
+                 "bare": (["bench_baseline_zeromq"], "bare"),
+                 "one_frame": (["bench_baseline_zeromq", "--frames=1"], "one-frame")}
         for carrier in ("tcp", "ipc"):
             def address(name):
                 return "tcp://127.0.0.1:*" if carrier == "tcp" else f"ipc://{folder}/{name}"
@@ -413,9 +416,10 @@ def zeromq(build, pairs, table, profiles):
                 cost = {name: [] for name in kinds}
                 wait = {name: [] for name in kinds}
                 for _ in range(2 * pairs + 1):
-                    for name, (program, wire) in kinds.items():
+                    for name, ((program, *options), wire) in kinds.items():
                         where = {} if carrier == "tcp" else {"address": address(name)}
-                        with Server([build / program, f"--address={address(name)}"]) as server:
+                        with Server([build / program, *options,
+                                     f"--address={address(name)}"]) as server:
                             result = client(build, server, program="bench_zeromq_client", wire=wire,
                                             warmup_ms=100, duration_ms=400,
                                             outstanding=outstanding, **where)
@@ -423,16 +427,22 @@ def zeromq(build, pairs, table, profiles):
                         wait[name].append(result["p50_us"])
                 table.add(f"request {carrier} C={outstanding}", "CPU us/call", cost["ours"],
                           cost["bare"], at_most(1.2))
+                table.add(f"request {carrier} C={outstanding}, against one frame", "CPU us/call",
+                          cost["ours"], cost["one_frame"])
                 if outstanding == 1:
                     table.add(f"request {carrier} C=1, p50", "us", wait["ours"], wait["bare"])
-        samples = {name: [] for name in kinds}
-        for _ in range(pairs):
-            for name, (program, wire) in kinds.items():
-                samples[name].append(instructions_per_call(
-                    build, [build / program, "--address=tcp://127.0.0.1:*"], calls=3000,
-                    outstanding=64, name=f"zeromq-{name}", keep=profiles,
-                    program="bench_zeromq_client", wire=wire))
-        table.add("instructions C=64", "instructions/call", samples["ours"], samples["bare"])
+        for outstanding in (1, 64):
+            samples = {name: [] for name in kinds}
+            for _ in range(pairs):
+                for name, ((program, *options), wire) in kinds.items():
+                    samples[name].append(instructions_per_call(
+                        build, [build / program, *options, "--address=tcp://127.0.0.1:*"],
+                        calls=3000, outstanding=outstanding, name=f"zeromq-{wire}", keep=profiles,
+                        program="bench_zeromq_client", wire=wire))
+            table.add(f"instructions C={outstanding}", "instructions/call", samples["ours"],
+                      samples["bare"])
+            table.add(f"instructions C={outstanding}, against one frame", "instructions/call",
+                      samples["ours"], samples["one_frame"])
     listeners = {"ours": ("bench_rookery_zeromq_events", "rookery"),
                  "bare": ("bench_baseline_zeromq_events", "bare")}
     results = {name: [] for name in listeners}

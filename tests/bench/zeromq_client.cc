@@ -3,8 +3,9 @@
 //   zeromq_client --port=5555 --outstanding=64 --server_pid=42              // of the baseline
 //   zeromq_client --address=ipc:///tmp/echo --wire=rookery --outstanding=64 // of ours
 //
-// Both servers get the same EchoRequests. In front of each stands what names the call: for the
-// baseline a frame with its number, for ours the header of docs/wire.md in the same frame.
+// All servers get the same EchoRequests. In front of each stands what names the call: for the
+// baseline a frame with its number (--wire=bare) or its number in the same frame
+// (--wire=one-frame), for ours the header of docs/wire.md in the same frame.
 #include <zmq.h>
 
 #include <cstddef>
@@ -32,7 +33,9 @@ namespace {
 class ZeroMqLoad final : public Load {
  public:
   explicit ZeroMqLoad(const Flags& flags)
-      : Load(flags), ours_(flags.Text("wire", "bare") == "rookery") {
+      : Load(flags),
+        ours_(flags.Text("wire", "bare") == "rookery"),
+        two_frames_(flags.Text("wire", "bare") == "bare") {
     std::string address(flags.Text("address", ""));
     if (address.empty()) address = "tcp://127.0.0.1:" + std::to_string(flags.Int("port", 5555));
     context_ = zmq_ctx_new();
@@ -55,6 +58,7 @@ class ZeroMqLoad final : public Load {
         slot.body.insert(0, ZeroMqHeader("/rookery.bench.Echo/Say", ZeroMqCallAddress(number)));
       } else {
         slot.header.assign(reinterpret_cast<const char*>(&number), sizeof number);
+        if (!two_frames_) slot.body.insert(0, slot.header);
       }
       Send(slot);
     }
@@ -77,7 +81,8 @@ class ZeroMqLoad final : public Load {
   void Send(Slot& slot) {
     ++tally().in_flight;
     slot.started = Clock::now();
-    if ((!ours_ && zmq_send(socket_, slot.header.data(), slot.header.size(), ZMQ_SNDMORE) < 0) ||
+    if ((two_frames_ &&
+         zmq_send(socket_, slot.header.data(), slot.header.size(), ZMQ_SNDMORE) < 0) ||
         zmq_send(socket_, slot.body.data(), slot.body.size(), 0) < 0) {
       Die("send");
     }
@@ -86,11 +91,11 @@ class ZeroMqLoad final : public Load {
   // Waits for one reply, and takes what else is there.
   void Step() override {
     for (int flags = 0;; flags = ZMQ_DONTWAIT) {
-      if (zmq_msg_recv(ours_ ? &body_ : &header_, socket_, flags) < 0) {
+      if (zmq_msg_recv(two_frames_ ? &header_ : &body_, socket_, flags) < 0) {
         if (flags == 0) Die("receive");
         return;
       }
-      if (!ours_ && (zmq_msg_more(&header_) == 0 || zmq_msg_recv(&body_, socket_, 0) < 0)) {
+      if (two_frames_ && (zmq_msg_more(&header_) == 0 || zmq_msg_recv(&body_, socket_, 0) < 0)) {
         Die("a reply of one frame");
       }
       if (zmq_msg_more(&body_) != 0) Die("a reply of too many frames");
@@ -107,8 +112,11 @@ class ZeroMqLoad final : public Load {
       std::size_t begin = 0;
       number = CallOfZeroMqMessage(body, &begin);
       body.remove_prefix(begin);
-    } else if (header.size() == sizeof number) {
+    } else if (two_frames_ && header.size() == sizeof number) {
       std::memcpy(&number, header.data(), sizeof number);
+    } else if (!two_frames_ && body.size() >= sizeof number) {
+      std::memcpy(&number, body.data(), sizeof number);
+      body.remove_prefix(sizeof number);
     }
     if (number >= slots_.size()) Die("a reply to nobody");
     Slot& slot = slots_[number];
@@ -125,6 +133,7 @@ class ZeroMqLoad final : public Load {
   }
 
   const bool ours_;
+  const bool two_frames_;
   void* context_ = nullptr;
   void* socket_ = nullptr;
   zmq_msg_t header_;
