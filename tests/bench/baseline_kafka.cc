@@ -2,12 +2,14 @@
 // and an idempotent producer are written.
 //
 //   baseline_kafka --mode=fill --brokers=127.0.0.1:9092 --topic=bench.said --count=100000 --keys=4
-//   baseline_kafka --mode=consume ... --group=bare [--handler_ms=1]
+//   baseline_kafka --mode=consume ... --group=bare [--handler_ms=1] [--headers=1]
 //   baseline_kafka --mode=produce ... --outstanding=16 --linger_ms=0
 //
 // `consume`: a loop that polls, parses the event and stores its offset, which is committed in the
 // background. With a handler that takes time: a thread for each key, and of each partition the
-// offset up to which all is done. `produce`: each delivery report sends the next record.
+// offset up to which all is done. With headers=1 it looks at each record's headers, as one has to
+// that reads CloudEvents: an event's id and the format of its data are there. `produce`: each
+// delivery report sends the next record.
 #include <librdkafka/rdkafka.h>
 
 #include <chrono>
@@ -134,6 +136,20 @@ class Progress final {
   std::int64_t latest_ = -1;
 };
 
+// Finds the event's id and the format of its data.
+void ReadHeaders(const rd_kafka_message_t& message) {
+  rd_kafka_headers_t* headers = nullptr;
+  const void* id = nullptr;
+  const void* type = nullptr;
+  std::size_t size = 0;
+  if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+      rd_kafka_header_get_last(headers, "ce_id", &id, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+      rd_kafka_header_get_last(headers, "content-type", &type, &size) !=
+          RD_KAFKA_RESP_ERR_NO_ERROR) {
+    Die("headers", "not an event");
+  }
+}
+
 // A thread for each key.
 class Pool final {
  public:
@@ -209,6 +225,7 @@ class Pool final {
 int Consume(const Flags& flags) {
   const int count = flags.Int("count", 0);
   const int handler_ms = flags.Int("handler_ms", 0);
+  const bool headers = flags.Int("headers", 0) != 0;
   rd_kafka_t* const client =
       Open(RD_KAFKA_CONSUMER,
            Configure(flags, {{"group.id", std::string(flags.Text("group", ""))},
@@ -241,6 +258,7 @@ int Consume(const Flags& flags) {
       pool->Add(std::move(message));
       continue;
     }
+    if (headers) ReadHeaders(*message);
     Parse(*message);
     Must(rd_kafka_offset_store(message->rkt, message->partition, message->offset), "store");
     meter.Count();

@@ -29,6 +29,7 @@ using google::protobuf::Message;
 using internal::Abs;
 using internal::Std;
 
+constexpr std::string_view kProtobufType = "application/protobuf";
 constexpr std::size_t kFieldOverhead = 32;  // as gRPC and HTTP/2 count
 constexpr std::size_t kShown = 64;          // of a peer's text, in messages
 
@@ -69,7 +70,11 @@ std::string Base64(std::string_view bytes) {
 
 std::optional<std::string_view> InboundMessage::Find(std::string_view name) const noexcept {
   for (const WireField& field : fields) {
-    if (absl::EqualsIgnoreCase(Abs(field.name), Abs(name))) return field.value;
+    if (field.name.size() != name.size()) continue;
+    // Nearly always in the case that was asked for.
+    if (field.name == name || absl::EqualsIgnoreCase(Abs(field.name), Abs(name))) {
+      return field.value;
+    }
   }
   return std::nullopt;
 }
@@ -335,18 +340,18 @@ absl::Status ReadStatus(const InboundMessage& message) {
 // ---- payloads -----------------------------------------------------------------------------------
 
 std::string_view ContentTypeOf(WireCodec codec) noexcept {
-  return codec == WireCodec::kJson ? "application/json" : "application/protobuf";
+  return codec == WireCodec::kJson ? "application/json" : kProtobufType;
 }
 
 absl::StatusOr<WireCodec> CodecOf(const InboundMessage& message) {
   const std::optional<std::string_view> type = message.Find(kContentTypeHeader);
-  if (!type) return WireCodec::kProtobuf;
+  if (!type || *type == kProtobufType) return WireCodec::kProtobuf;
   const std::string_view essence =
       Std(absl::StripAsciiWhitespace(Abs(type->substr(0, type->find(';')))));
   const auto is = [essence](std::string_view name) {
     return absl::EqualsIgnoreCase(Abs(essence), Abs(name));
   };
-  if (is("application/protobuf") || is("application/x-protobuf") || is("application/grpc") ||
+  if (is(kProtobufType) || is("application/x-protobuf") || is("application/grpc") ||
       is("application/grpc+proto")) {
     return WireCodec::kProtobuf;
   }

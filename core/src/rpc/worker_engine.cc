@@ -14,6 +14,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -22,6 +24,7 @@
 #include "rookery/annotations.pb.h"
 #include "rookery/rpc/message.h"
 #include "rookery/rpc/status.h"
+#include "rookery/runtime/frame.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/start.h"
 #include "rpc/random.h"
@@ -38,10 +41,42 @@ using std::chrono::milliseconds;
 // Messages that were deferred, and are at the broker: how often, so that it does not count.
 constexpr std::size_t kMostDeferred = 65'536;
 
+// Messages that are kept to be filled again, and the largest that may come into one.
+constexpr std::size_t kMostSpare = 64;
+constexpr std::size_t kMostSpareBytes = 4'096;
+
+// From the lists that coroutine frames come from: what each message needs is there already.
+template <class T>
+struct Recycled {
+  using value_type = T;
+
+  Recycled() noexcept = default;
+  template <class U>
+  Recycled(const Recycled<U>& /*other*/) noexcept {}  // NOLINT: allocators convert
+  [[nodiscard]] T* allocate(std::size_t count) {
+    return static_cast<T*>(AllocateFrame(count * sizeof(T)));
+  }
+  void deallocate(T* memory, std::size_t count) noexcept { FreeFrame(memory, count * sizeof(T)); }
+  friend bool operator==(const Recycled& /*a*/, const Recycled& /*b*/) noexcept { return true; }
+};
+
 // What a handler's messages need, found once.
 struct Route {
   DeliveryPolicy policy;
   KeyPath key;
+  std::vector<std::unique_ptr<Message>> spare;  // empty messages: their strings keep their room
+};
+
+// An event's identity in 128 bits: two that are alike by chance do not come up.
+struct Fingerprint {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+
+  friend bool operator==(const Fingerprint&, const Fingerprint&) noexcept = default;
+  template <class H>
+  friend H AbslHashValue(H state, const Fingerprint& print) {
+    return H::combine(std::move(state), print.low);
+  }
 };
 
 const EventOptions* EventOptionsOf(const Handler& handler) {
@@ -113,17 +148,19 @@ struct WorkerJob {
     WorkerJob* const job;
   };
 
-  explicit WorkerJob(WorkerCore* owner) noexcept : core(owner) {}
+  WorkerJob(WorkerCore* owner, const Handler* whose, WorkerMessage&& what) noexcept
+      : core(owner), handler(whose), message(std::move(what)) {}
 
-  WorkerCore* core;
-  const Handler* handler = nullptr;
-  const Route* route = nullptr;
+  WorkerCore* const core;
+  const Handler* const handler;
+  Route* route = nullptr;
   WorkerMessage message;
   std::vector<std::unique_ptr<WorkerMessage::Receipt>> replaced;
   std::unique_ptr<Message> request;
-  std::string id;    // with its source: known again by it
-  std::string lane;  // empty: none
-  std::string key;
+  Fingerprint id;             // known again by it
+  std::uint64_t lane = 0;     // zero: none
+  std::string_view key = {};  // of `own_key`, or of the message
+  std::string own_key;
   int deliveries = 1;  // without those that were deferred
   int failures = 0;    // here
   bool alone = false;  // not in a batch
@@ -137,6 +174,8 @@ struct WorkerJob {
   [[nodiscard]] int attempt() const noexcept { return deliveries + failures; }
 };
 using JobPtr = std::shared_ptr<WorkerJob>;
+// What one run of a handler is for: one, or the messages of a batch.
+using Unit = absl::InlinedVector<JobPtr, 1>;
 
 class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
  public:
@@ -152,7 +191,7 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
     last_end.store(loop.Now().time_since_epoch().count(), std::memory_order_relaxed);
   }
 
-  void Deliver(const Handler* handler, WorkerMessage message);
+  void Deliver(const Handler* handler, WorkerMessage&& message);
   void StopIntake();
   void CancelAll(const absl::Status& reason);
   std::size_t Forget(const std::function<bool(const WorkerMessage&)>& which);
@@ -202,7 +241,7 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
           handler(whose) {}
     WorkerCore* const core;
     const Handler* const handler;
-    std::vector<JobPtr> jobs;
+    Unit jobs;
   };
   struct KeepAliveTimer final : LoopTimer {
     explicit KeepAliveTimer(WorkerCore* owner) noexcept
@@ -219,19 +258,27 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
         deferred{0}, returned{0}, expired{0}, dead_letters{0}, refused{0}, settle_failures{0},
         waiting{0};
   };
-  static void Count(std::atomic<std::uint64_t>& counter) noexcept {
-    counter.fetch_add(1, std::memory_order_relaxed);
+  // Written by the loop alone, and read by others: no read-modify-write is needed.
+  template <class T>
+  static void Count(std::atomic<T>& counter, T step = 1) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + step, std::memory_order_release);
+  }
+  template <class T>
+  static void CountDown(std::atomic<T>& counter) noexcept {
+    Count(counter, static_cast<T>(-1));
   }
 
-  [[nodiscard]] const Route& RouteOf(const Handler& handler);
+  [[nodiscard]] Route& RouteOf(const Handler& handler);
   // What is wrong with the message; fills in the request and the key.
   [[nodiscard]] absl::Status Read(WorkerJob& job);
   void Enqueue(JobPtr job);
-  void NextOf(const std::string& lane);
+  void NextOf(std::uint64_t lane);
   void Ready(JobPtr job);
   void Flush(Buffer& buffer);
   void Pump();
-  void Start(std::vector<JobPtr> unit);
+  void Start(Unit unit);
+  // Whether it may run; otherwise something has become of it.
+  [[nodiscard]] bool Admit(const JobPtr& job);
   // The message's own end of an attempt.
   void Decide(const JobPtr& job, const Delivery& delivery, const absl::Status& status, bool batch);
   void Succeed(const JobPtr& job);
@@ -249,8 +296,14 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
   [[nodiscard]] bool Unstart(const JobPtr& job);
   void WaitUntil(const JobPtr& job, Deadline when, State state);
   void StopWaiting(WorkerJob& job);
-  void Remember(const std::string& id);
-  [[nodiscard]] bool Known(const std::string& id) const { return known_.contains(id); }
+  [[nodiscard]] Fingerprint Identify(const WorkerMessage& message) const;
+  [[nodiscard]] std::uint64_t LaneOf(std::string_view key) const {
+    return absl::HashOf(seed_.low, Abs(key)) | std::uint64_t{1} << 63;
+  }
+  void Remember(const Fingerprint& id);
+  [[nodiscard]] bool Known(const Fingerprint& id) const {
+    return !known_.empty() && known_.contains(id);
+  }
   void KeepAlive();
   [[nodiscard]] std::vector<JobPtr> All() const;
   void Trouble(std::string_view what, const WorkerJob& job, const absl::Status& why) {
@@ -271,13 +324,15 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
   };
   const Attributes attributes_{options.event_prefix};
   absl::flat_hash_map<const Handler*, std::unique_ptr<Route>> routes_;
-  absl::flat_hash_map<std::string, JobPtr> by_position_;
-  absl::flat_hash_map<std::string, Lane> lanes_;
+  const Fingerprint seed_{FastRandom64(), FastRandom64()};
+  absl::flat_hash_map<WorkerMessage::Position, JobPtr> by_position_;
+  // By a hash: keys that share one by chance wait for each other, and no more.
+  absl::flat_hash_map<std::uint64_t, Lane> lanes_;
   absl::flat_hash_map<const Handler*, std::unique_ptr<Buffer>> buffers_;
-  std::deque<std::vector<JobPtr>> ready_;
-  absl::flat_hash_set<std::string> known_;
-  std::deque<std::string> known_order_;
-  absl::flat_hash_map<std::string, int> deferred_;
+  std::deque<Unit> ready_;
+  absl::flat_hash_set<Fingerprint> known_;
+  std::deque<Fingerprint> known_order_;
+  absl::flat_hash_map<WorkerMessage::Position, int> deferred_;
   absl::flat_hash_set<WorkerAttempt*> attempts_;
   KeepAliveTimer keep_alive_timer_;
   bool pumping_ = false;
@@ -297,7 +352,6 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
     explicit JobDelivery(const WorkerJob& job) {
       id_ = job.message.id;
       key_ = job.key;
-      origin_ = job.message.origin;
       attempt_ = job.attempt();
       last_attempt_ = attempt_ >= job.route->policy.max_attempts;
       redelivered_ = job.message.deliveries > 1;
@@ -308,13 +362,22 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
     void* Find(const std::type_info& type) const noexcept override {
       return receipt_ == nullptr ? nullptr : receipt_->Find(type);
     }
+    std::string Origin() const override {
+      return receipt_ == nullptr ? std::string() : receipt_->Origin();
+    }
     WorkerMessage::Receipt* receipt_;
   };
 
-  WorkerAttempt(std::shared_ptr<WorkerCore> core, std::vector<JobPtr> jobs)
-      : core_(std::move(core)), jobs_(std::move(jobs)), batch_(TakesBatch()) {
-    deliveries_.reserve(jobs_.size());
-    for (const JobPtr& job : jobs_) deliveries_.emplace_back(std::make_unique<JobDelivery>(*job));
+  static void* operator new(std::size_t size) { return AllocateFrame(size); }
+  static void operator delete(void* attempt, std::size_t size) noexcept {
+    FreeFrame(attempt, size);
+  }
+
+  WorkerAttempt(std::shared_ptr<WorkerCore> core, Unit jobs)
+      : core_(std::move(core)), jobs_(std::move(jobs)), batch_(TakesBatch()), first_(*jobs_[0]) {
+    for (std::size_t i = 1; i < jobs_.size(); ++i) {
+      others_.emplace_back(std::make_unique<JobDelivery>(*jobs_[i]));
+    }
     if (batch_) {
       request_.emplace(static_cast<MessageSource*>(this));
     } else {
@@ -347,8 +410,10 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
     if (ended_inside_) End();
   }
 
-  [[nodiscard]] const std::vector<JobPtr>& jobs() const noexcept { return jobs_; }
-  [[nodiscard]] const Delivery& delivery(std::size_t index) const { return *deliveries_[index]; }
+  [[nodiscard]] const Unit& jobs() const noexcept { return jobs_; }
+  [[nodiscard]] const Delivery& delivery(std::size_t index) const {
+    return index == 0 ? first_ : *others_[index - 1];
+  }
   [[nodiscard]] bool batch() const noexcept { return batch_; }
 
   // CallContext
@@ -398,14 +463,13 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
   }
   std::vector<Delivery*> all() override {
     std::vector<Delivery*> all;
-    for (const auto& each : deliveries_) all.push_back(each.get());
+    all.push_back(&first_);
+    for (const auto& each : others_) all.push_back(each.get());
     return all;
   }
   void* FindTransportRequest(const std::type_info& type) noexcept override {
     if (type == typeid(Deliveries)) return static_cast<Deliveries*>(this);
-    if (type == typeid(Delivery) && !batch_) {
-      return static_cast<Delivery*>(deliveries_.front().get());
-    }
+    if (type == typeid(Delivery) && !batch_) return static_cast<Delivery*>(&first_);
     return nullptr;
   }
   void LoadMetadata(Metadata* metadata) const override {
@@ -417,9 +481,10 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
   }
 
   const std::shared_ptr<WorkerCore> core_;
-  const std::vector<JobPtr> jobs_;
+  const Unit jobs_;
   const bool batch_;
-  std::vector<std::unique_ptr<JobDelivery>> deliveries_;
+  JobDelivery first_;
+  std::vector<std::unique_ptr<JobDelivery>> others_;
   std::optional<Request> request_;
   std::optional<Task<Response>> task_;
   std::size_t next_ = 0;
@@ -438,7 +503,7 @@ WorkerJob::Timer::Timer(WorkerJob* owner) noexcept
 
 // ---- coming in ----------------------------------------------------------------------------------
 
-const Route& WorkerCore::RouteOf(const Handler& handler) {
+Route& WorkerCore::RouteOf(const Handler& handler) {
   std::unique_ptr<Route>& route = routes_[&handler];
   if (route == nullptr) {
     route = std::make_unique<Route>();
@@ -457,7 +522,7 @@ absl::Status WorkerCore::Read(WorkerJob& job) {
   if (!job.message.fault.ok()) return job.message.fault;
   if (job.handler == nullptr) {
     return absl::UnimplementedError(
-        absl::StrCat("nobody here handles what is sent to ", job.message.subject));
+        absl::StrCat("nobody here handles what is sent to ", Abs(job.message.subject)));
   }
   if (message.HeaderBytes() > options.max_metadata_bytes) {
     return absl::ResourceExhaustedError(absl::StrCat("the message's headers are larger than ",
@@ -465,37 +530,41 @@ absl::Status WorkerCore::Read(WorkerJob& job) {
   }
   const absl::StatusOr<WireCodec> codec = CodecOf(message);
   if (!codec.ok()) return codec.status();
-  job.request.reset(job.handler->descriptor().request().New());
+  std::vector<std::unique_ptr<Message>>& spare = job.route->spare;
+  if (!spare.empty() && message.body.size() <= kMostSpareBytes) {
+    job.request = std::move(spare.back());
+    spare.pop_back();
+  } else {
+    job.request.reset(job.handler->descriptor().request().New());
+  }
   absl::Status parsed = DecodePayload(*codec, message.body, options.max_receive_bytes,
                                       absl::StatusCode::kInvalidArgument, job.request.get());
   if (!parsed.ok()) return parsed;
   if (options.order_by_lane) {
     job.key = job.message.key;
-    if (!job.message.lane.empty()) job.lane = absl::StrCat("l", job.message.lane);
+    job.lane = job.message.lane;
     return absl::OkStatus();
   }
   if (job.route->policy.key) {
     try {
-      job.key = job.route->policy.key(*job.request);
+      job.own_key = job.route->policy.key(*job.request);
     } catch (...) {
       return ForPeer(StatusFromException(std::current_exception()));
     }
+    job.key = job.own_key;
   } else if (!job.route->key.empty()) {
-    job.key = KeyAt(job.route->key, *job.request);
+    job.own_key = KeyAt(job.route->key, *job.request);
+    job.key = job.own_key;
   } else if (const auto key = message.Find(attributes_.key)) {
     job.key = *key;
   } else {
     job.key = job.message.key;
   }
-  if (!job.key.empty()) {
-    job.lane = absl::StrCat("k", job.key);
-  } else if (!job.message.lane.empty()) {
-    job.lane = absl::StrCat("l", job.message.lane);
-  }
+  job.lane = job.key.empty() ? job.message.lane : LaneOf(job.key);
   return absl::OkStatus();
 }
 
-void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
+void WorkerCore::Deliver(const Handler* handler, WorkerMessage&& message) {
   Count(count_.delivered);
   if (message.deliveries > 1) Count(count_.redelivered);
   if (const auto found = by_position_.find(message.position); found != by_position_.end()) {
@@ -506,17 +575,11 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
     found->second->message.receipt = std::move(message.receipt);
     return;
   }
-  auto job = std::make_shared<WorkerJob>(this);
-  job->handler = handler;
-  job->message = std::move(message);
+  auto job =
+      std::allocate_shared<WorkerJob>(Recycled<WorkerJob>(), this, handler, std::move(message));
   WorkerMessage& held_message = job->message;
-  const auto event_id = held_message.message.Find(attributes_.id);
-  if (event_id) held_message.id = *event_id;
-  if (held_message.id.empty()) held_message.id = held_message.position;
-  // CloudEvents: an id is unique within its source. The broker's own ids may be used again.
-  const auto event_source = held_message.message.Find(attributes_.source).value_or("");
-  job->id = event_id ? absl::StrCat(Abs(event_source), "\n", held_message.id)
-                     : absl::StrCat("\n", held_message.position);
+  if (const auto event_id = held_message.message.Find(attributes_.id)) held_message.id = *event_id;
+  if (options.dedupe_window != 0) job->id = Identify(held_message);
   int deferred = 0;
   if (!deferred_.empty()) {
     if (const auto found = deferred_.find(held_message.position); found != deferred_.end()) {
@@ -525,7 +588,7 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
   }
   job->deliveries = std::max(1, held_message.deliveries - deferred);
   by_position_.emplace(held_message.position, job);
-  held.fetch_add(1, std::memory_order_relaxed);
+  Count(held);
   if (handler != nullptr) job->route = &RouteOf(*handler);
 
   if (held_message.message.Find(attributes_.expiry) &&
@@ -545,12 +608,12 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
                            handler == nullptr ? std::string_view(held_message.subject)
                                               : handler->descriptor().full_name,
                            read);
-    job->lane.clear();
+    job->lane = 0;
     Die(job, std::move(read));
     return;
   }
   if (cancelling_) {
-    job->lane.clear();
+    job->lane = 0;
     Return(job, milliseconds(0));
     return;
   }
@@ -561,7 +624,7 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage message) {
 // ---- order --------------------------------------------------------------------------------------
 
 void WorkerCore::Enqueue(JobPtr job) {
-  if (job->lane.empty()) {
+  if (job->lane == 0) {
     Ready(std::move(job));
     return;
   }
@@ -578,12 +641,12 @@ void WorkerCore::Enqueue(JobPtr job) {
     Ready(std::move(job));
     return;
   }
-  const std::string name = job->lane;
+  const std::uint64_t name = job->lane;
   lane.queue.push_back(std::move(job));
   if (lane.out == 0) NextOf(name);
 }
 
-void WorkerCore::NextOf(const std::string& name) {
+void WorkerCore::NextOf(std::uint64_t name) {
   const auto found = lanes_.find(name);
   if (found == lanes_.end()) return;
   Lane& lane = found->second;
@@ -605,13 +668,13 @@ void WorkerCore::Ready(JobPtr job) {
   }
   if (!job->handler->takes_batches() || job->alone) {
     job->state = State::kReady;
-    ready_.push_back({std::move(job)});
+    ready_.emplace_back().push_back(std::move(job));
     return;
   }
   std::unique_ptr<Buffer>& buffer = buffers_[job->handler];
   if (buffer == nullptr) buffer = std::make_unique<Buffer>(this, job->handler);
   job->state = State::kBuffered;
-  if (!job->lane.empty()) lanes_[job->lane].open = job->handler;
+  if (job->lane != 0) lanes_[job->lane].open = job->handler;
   const DeliveryPolicy& policy = job->route->policy;
   buffer->jobs.push_back(std::move(job));
   if (buffer->jobs.size() >= policy.max_batch || stopping_) {
@@ -623,18 +686,18 @@ void WorkerCore::Ready(JobPtr job) {
 
 void WorkerCore::Flush(Buffer& buffer) {
   loop.Disarm(&buffer);
-  std::vector<JobPtr> jobs = std::move(buffer.jobs);
+  Unit jobs = std::move(buffer.jobs);
   buffer.jobs.clear();
   if (jobs.empty()) return;
   for (const JobPtr& job : jobs) {
     job->state = State::kReady;
-    if (!job->lane.empty()) lanes_[job->lane].open = nullptr;
+    if (job->lane != 0) lanes_[job->lane].open = nullptr;
   }
   ready_.push_back(std::move(jobs));
 }
 
 void WorkerCore::LeaveLane(WorkerJob& job) {
-  if (job.lane.empty()) return;
+  if (job.lane == 0) return;
   const auto found = lanes_.find(job.lane);
   if (found == lanes_.end()) return;
   if (--found->second.out == 0) {
@@ -643,48 +706,53 @@ void WorkerCore::LeaveLane(WorkerJob& job) {
       lanes_.erase(found);
       return;
     }
-    const std::string name = job.lane;
-    NextOf(name);
+    NextOf(job.lane);
   }
 }
 
 // ---- running ------------------------------------------------------------------------------------
 
 void WorkerCore::Pump() {
-  if (pumping_) return;
+  if (pumping_ || ready_.empty()) return;
   pumping_ = true;
   const auto keep = shared_from_this();
   while (source != nullptr && !ready_.empty() &&
          running.load(std::memory_order_relaxed) < options.max_concurrency) {
-    std::vector<JobPtr> unit = std::move(ready_.front());
+    Unit unit = std::move(ready_.front());
     ready_.pop_front();
     Start(std::move(unit));
   }
   pumping_ = false;
 }
 
-void WorkerCore::Start(std::vector<JobPtr> unit) {
-  std::vector<JobPtr> jobs;
-  for (JobPtr& job : unit) {
-    if (job->state == State::kOver) continue;  // taken from here meanwhile
-    if (Known(job->id)) {
-      Count(count_.duplicates);
-      Settle(*job, Settlement::kDone);
-      Over(job);
-    } else if (job->failures == 0 && job->deliveries > job->route->policy.max_deliveries) {
-      Die(job, absl::AbortedError(absl::StrCat("delivered ", job->deliveries - 1,
-                                               " times without being settled: the worker "
-                                               "ended, or was taken for dead, each time")));
-    } else {
-      job->state = State::kRunning;
-      jobs.push_back(std::move(job));
-    }
+bool WorkerCore::Admit(const JobPtr& job) {
+  if (job->state == State::kOver) return false;  // taken from here meanwhile
+  if (Known(job->id)) {
+    Count(count_.duplicates);
+    Settle(*job, Settlement::kDone);
+    Over(job);
+    return false;
   }
-  if (jobs.empty()) return;
+  if (job->failures == 0 && job->deliveries > job->route->policy.max_deliveries) {
+    Die(job, absl::AbortedError(absl::StrCat("delivered ", job->deliveries - 1,
+                                             " times without being settled: the worker "
+                                             "ended, or was taken for dead, each time")));
+    return false;
+  }
+  job->state = State::kRunning;
+  return true;
+}
+
+void WorkerCore::Start(Unit unit) {
+  unit.erase(
+      std::remove_if(unit.begin(), unit.end(), [this](const JobPtr& job) { return !Admit(job); }),
+      unit.end());
+  if (unit.empty()) return;
   // The run holds the one reference, and gives it back when it ends.
   WorkerAttempt* const attempt =
-      std::make_unique<WorkerAttempt>(shared_from_this(), std::move(jobs)).release();
-  if (running.fetch_add(1, std::memory_order_relaxed) + 1 >= options.max_concurrency) {
+      std::make_unique<WorkerAttempt>(shared_from_this(), std::move(unit)).release();
+  Count(running);
+  if (running.load(std::memory_order_relaxed) >= options.max_concurrency) {
     // Busy from now on, however long ago something ended.
     last_end.store(loop.Now().time_since_epoch().count(), std::memory_order_relaxed);
   }
@@ -693,8 +761,8 @@ void WorkerCore::Start(std::vector<JobPtr> unit) {
 }
 
 void WorkerCore::OnEnd(WorkerAttempt& attempt, const absl::Status& status) {
-  const auto keep = shared_from_this();
-  running.fetch_sub(1, std::memory_order_relaxed);
+  // The attempt keeps us.
+  CountDown(running);
   last_end.store(loop.Now().time_since_epoch().count(), std::memory_order_relaxed);
   attempts_.erase(&attempt);
   if (source == nullptr) return;
@@ -778,7 +846,7 @@ bool WorkerCore::Settle(WorkerJob& job, Settlement how, milliseconds delay) {
 void WorkerCore::Succeed(const JobPtr& job) {
   Remember(job->id);
   Count(count_.handled);
-  deferred_.erase(job->message.position);
+  if (!deferred_.empty()) deferred_.erase(job->message.position);
   Settle(*job, Settlement::kDone);
   Over(job);
 }
@@ -787,7 +855,7 @@ void WorkerCore::Retry(const JobPtr& job, milliseconds delay, bool counts) {
   const RetryPlace place = job->route->policy.retry_place;
   job->message.attempts = counts ? job->attempt() : job->attempt() - 1;
   const bool at_broker = source->can_delay() && place != RetryPlace::kHere &&
-                         (place == RetryPlace::kBroker || (job->lane.empty() && !job->alone));
+                         (place == RetryPlace::kBroker || (job->lane == 0 && !job->alone));
   if (at_broker || (stopping_ && source->can_delay())) {
     if (!counts) {
       if (deferred_.size() >= kMostDeferred) deferred_.clear();
@@ -803,7 +871,7 @@ void WorkerCore::Retry(const JobPtr& job, milliseconds delay, bool counts) {
   }
   if (counts) ++job->failures;
   job->not_before = loop.Now() + delay;
-  if (job->lane.empty()) {
+  if (job->lane == 0) {
     Ready(job);
     return;
   }
@@ -847,7 +915,7 @@ void WorkerCore::OnDeadLetter(const JobPtr& job, const absl::Status& written) {
     const std::scoped_lock lock(mutex_);
     last_refusal_ = written;
   }
-  if (job->deaths++ == 0) refused_now_.fetch_add(1, std::memory_order_relaxed);
+  if (job->deaths++ == 0) Count(refused_now_);
   milliseconds wait = options.dead_letter_backoff;
   for (int i = 1; i < job->deaths && wait < options.max_dead_letter_backoff; ++i) wait *= 2;
   WaitUntil(job, loop.Now() + std::min(wait, options.max_dead_letter_backoff), State::kDying);
@@ -861,17 +929,31 @@ void WorkerCore::Return(const JobPtr& job, milliseconds delay) {
 
 void WorkerCore::Over(const JobPtr& job) {
   if (job->state == State::kOver) return;
-  if (job->deaths > 0) {
-    refused_now_.fetch_sub(1, std::memory_order_relaxed);
-  }
+  if (job->deaths > 0) CountDown(refused_now_);
   job->state = State::kOver;
   by_position_.erase(job->message.position);
   LeaveLane(*job);
+  if (job->request != nullptr && job->route->spare.size() < kMostSpare &&
+      job->message.message.body.size() <= kMostSpareBytes) {
+    job->request->Clear();
+    job->route->spare.push_back(std::move(job->request));
+  }
   if (source != nullptr) source->OnRoom();
-  if (held.fetch_sub(1, std::memory_order_seq_cst) == 1 && on_idle) on_idle();
+  CountDown(held);
+  if (held.load(std::memory_order_relaxed) == 0 && on_idle) on_idle();
 }
 
-void WorkerCore::Remember(const std::string& id) {
+Fingerprint WorkerCore::Identify(const WorkerMessage& message) const {
+  // CloudEvents: an id is unique within its source. The broker's own ids may be used again.
+  if (const auto id = message.message.Find(attributes_.id)) {
+    const auto source_of_it = message.message.Find(attributes_.source).value_or("");
+    return {absl::HashOf(seed_.high, Abs(source_of_it), Abs(*id)),
+            absl::HashOf(seed_.low, Abs(source_of_it), Abs(*id))};
+  }
+  return {absl::HashOf(seed_.high, message.position), absl::HashOf(seed_.low, message.position)};
+}
+
+void WorkerCore::Remember(const Fingerprint& id) {
   if (options.dedupe_window == 0 || !known_.insert(id).second) return;
   known_order_.push_back(id);
   if (known_order_.size() > options.dedupe_window) {
@@ -892,7 +974,7 @@ void WorkerCore::WaitUntil(const JobPtr& job, Deadline when, State state) {
 void WorkerCore::StopWaiting(WorkerJob& job) {
   if (job.me == nullptr) return;
   loop.Disarm(&job.timer);
-  count_.waiting.fetch_sub(1, std::memory_order_relaxed);
+  CountDown(count_.waiting);
   job.me = nullptr;  // the caller has another
 }
 
@@ -900,7 +982,7 @@ void WorkerCore::OnTimer(WorkerJob& job) {
   const auto keep = shared_from_this();
   const JobPtr due = std::move(job.me);
   job.me = nullptr;
-  count_.waiting.fetch_sub(1, std::memory_order_relaxed);
+  CountDown(count_.waiting);
   if (due->state == State::kDying) {
     WriteDeadLetter(due);
   } else {
@@ -1077,7 +1159,8 @@ void AddDeadLetter(const WorkerMessage& message, const DeadLetterCause& cause,
   out->AddKept(kDeadCause, PercentEncode(internal::Std(shown.message()).substr(0, kMostCause)));
   out->AddKept(kDeadAttempts, absl::StrCat(cause.attempts));
   out->AddKept(kDeadDeliveries, absl::StrCat(message.deliveries));
-  out->AddKept(kDeadOrigin, PercentEncode(message.origin));
+  out->AddKept(kDeadOrigin,
+               PercentEncode(message.receipt == nullptr ? "" : message.receipt->Origin()));
   out->AddKept(kDeadSubject, PercentEncode(message.subject));
   if (!cause.method.empty()) out->AddKept(kDeadMethod, std::string(cause.method));
   out->AddKept(kDeadTime,
@@ -1102,7 +1185,7 @@ absl::Status WorkerEngine::Check(const Handler& handler, const DeliveryPolicy& o
                                                    ": ", checked.message()));
 }
 
-void WorkerEngine::Deliver(const Handler* handler, WorkerMessage message) {
+void WorkerEngine::Deliver(const Handler* handler, WorkerMessage&& message) {
   core_->Deliver(handler, std::move(message));
 }
 std::size_t WorkerEngine::room() const noexcept {

@@ -163,8 +163,8 @@ class LedgerController final : public LedgerService {
   explicit LedgerController(Script& script) : script_(script) {}
   Task<void> OnPaid(CallContext& call, const Paid& event) override {
     Delivery* const delivery = Delivery::Of(call);
-    script_.Saw(event.text() + "/" + delivery->key() + "#" + std::to_string(delivery->attempt()) +
-                (delivery->last_attempt() ? "!" : ""));
+    script_.Saw(event.text() + "/" + std::string(delivery->key()) + "#" +
+                std::to_string(delivery->attempt()) + (delivery->last_attempt() ? "!" : ""));
     if (event.text() == "busy") co_await Fail(absl::UnavailableError("busy"));
     if (event.text() == "wrong") co_await Fail(absl::NotFoundError("wrong"));
   }
@@ -190,8 +190,12 @@ class MemoryBroker final : public WorkerSource {
   };
   class OneReceipt final : public WorkerMessage::Receipt {
    public:
-    explicit OneReceipt(std::size_t i) : index(i) {}
+    OneReceipt(std::size_t i, const std::string& of) : index(i), subject(of) {}
+    std::string Origin() const override {
+      return "memory/" + subject + "#" + std::to_string(index);
+    }
     const std::size_t index;
+    const std::string subject;
   };
 
   explicit MemoryBroker(Loop& loop) : loop_(loop) {}
@@ -226,7 +230,7 @@ class MemoryBroker final : public WorkerSource {
     }
     OutboundMessage out;
     AddDeadLetter(message, cause, &out);
-    Dead dead{message.subject, {}, std::string(out.body)};
+    Dead dead{std::string(message.subject), {}, std::string(out.body)};
     for (const WireField& field : out.fields) {
       dead.headers.emplace(std::string(field.name), std::string(field.value));
     }
@@ -247,10 +251,9 @@ class MemoryBroker final : public WorkerSource {
     WorkerMessage message;
     for (const auto& [name, value] : kept.headers) message.message.fields.push_back({name, value});
     message.message.body = kept.body;
-    message.receipt = std::make_unique<OneReceipt>(index);
+    message.receipt = std::make_unique<OneReceipt>(index, kept.subject);
     message.subject = kept.subject;
-    message.position = "#" + std::to_string(index);
-    message.origin = "memory/" + kept.subject + message.position;
+    message.position.offset = index;
     message.deliveries = ++kept.deliveries;
     handlers_[index] = handler;
     engine.Deliver(handler, std::move(message));

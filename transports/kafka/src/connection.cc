@@ -91,9 +91,7 @@ namespace {
 // What an InboundMessage has views of. The record goes before its client does.
 struct Held {
   std::shared_ptr<Handle> from;
-  RawMessage raw;
-  std::string reply_to;
-  std::forward_list<std::string> names;
+  Record record;
 };
 
 struct Attribute {
@@ -162,22 +160,25 @@ std::string_view TimeLeft(std::string_view text, RecordInfo* info,
 InboundMessage ToInbound(const std::shared_ptr<Handle>& from, RawMessage raw, RecordInfo* info) {
   auto held = std::make_unique<Held>();
   held->from = from;
-  held->raw = std::move(raw);
-  Held& record = *held;
+  held->record.raw = std::move(raw);
+  Record* const record = &held->record;
   InboundMessage message(InboundMessage::Owner(held.release(), [](void* it) noexcept {
     const std::unique_ptr<Held> gone(static_cast<Held*>(it));
   }));
-  const rd_kafka_message_t& kafka = *record.raw;
+  ReadRecord(record, &message, info);
+  return message;
+}
+
+void ReadRecord(Record* record, InboundMessage* message, RecordInfo* info) {
+  const rd_kafka_message_t& kafka = *record->raw;
   if (kafka.payload != nullptr) {
-    message.body = std::string_view(static_cast<const char*>(kafka.payload), kafka.len);
+    message->body = std::string_view(static_cast<const char*>(kafka.payload), kafka.len);
   }
   rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-  info->timestamp = rd_kafka_message_timestamp(record.raw.get(), &type);
+  info->timestamp = rd_kafka_message_timestamp(&kafka, &type);
   if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) info->timestamp = -1;
   rd_kafka_headers_t* headers = nullptr;
-  if (rd_kafka_message_headers(record.raw.get(), &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return message;
-  }
+  if (rd_kafka_message_headers(&kafka, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
   std::optional<std::string_view> reply_topic;
   std::optional<std::string_view> reply_id;
   std::optional<std::string_view> reply_partition;
@@ -190,8 +191,12 @@ InboundMessage ToInbound(const std::shared_ptr<Handle>& from, RawMessage raw, Re
     WireField field{name, value == nullptr
                               ? std::string_view()
                               : std::string_view(static_cast<const char*>(value), size)};
-    // Most headers begin otherwise.
-    if (field.name.starts_with("kafka_")) {
+    const char first = field.name.empty() ? '\0' : field.name.front();
+    if (first == 'c') {
+      if (field.name.starts_with(kRecordEventPrefix)) {
+        field.name = NameHere(field.name, &record->names);
+      }
+    } else if (first == 'k') {
       if (field.name == kCorrelationHeader) {
         info->correlation = field.value;
         continue;
@@ -204,7 +209,7 @@ InboundMessage ToInbound(const std::shared_ptr<Handle>& from, RawMessage raw, Re
         reply_partition = field.value;
         continue;
       }
-    } else if (field.name.starts_with("rookery-")) {
+    } else if (first == 'r') {
       std::optional<std::string_view>* const known =
           field.name == kMethodHeader          ? &info->method
           : field.name == kReplyIdHeader       ? &reply_id
@@ -216,27 +221,23 @@ InboundMessage ToInbound(const std::shared_ptr<Handle>& from, RawMessage raw, Re
         *known = field.value;
         continue;
       }
-    }
-    if (field.name == kTimeoutHeader) {
+    } else if (field.name == kTimeoutHeader) {
       info->has_timeout = true;
-      field.value = TimeLeft(field.value, info, &record.names);
+      field.value = TimeLeft(field.value, info, &record->names);
     }
-    if (field.name.starts_with(kRecordEventPrefix))
-      field.name = NameHere(field.name, &record.names);
-    message.fields.push_back(field);
+    message->fields.push_back(field);
   }
   const std::string_view id = reply_id ? *reply_id : info->correlation.value_or("");
   if (reply_topic && !id.empty() && CheckTopic(*reply_topic).ok()) {
-    record.reply_to = std::string(*reply_topic);
+    record->reply_to = std::string(*reply_topic);
     if (reply_partition) {
       if (const auto partition = ParsePartition(*reply_partition)) {
-        absl::StrAppend(&record.reply_to, "#", *partition);
+        absl::StrAppend(&record->reply_to, "#", *partition);
       }
     }
-    absl::StrAppend(&record.reply_to, "/", Abs(id));
-    message.reply_to = record.reply_to;
+    absl::StrAppend(&record->reply_to, "/", Abs(id));
+    message->reply_to = record->reply_to;
   }
-  return message;
 }
 
 OutRecord ViewOf(const KafkaRecord& record) {

@@ -141,6 +141,14 @@ struct RecordInfo {
   bool has_timeout = false;
   bool expired = false;  // its grpc-timeout has passed since it was written
 };
+// A record that has come, with what had to be written anew to read it as a message.
+struct Record {
+  RawMessage raw;
+  std::string reply_to;
+  std::forward_list<std::string> names;
+};
+// Fills the two with views of the record, which stays where it is.
+void ReadRecord(Record* record, InboundMessage* message, RecordInfo* info);
 // Takes the record over; `info` has views of it.
 [[nodiscard]] InboundMessage ToInbound(const std::shared_ptr<Handle>& from, RawMessage raw,
                                        RecordInfo* info);

@@ -2,16 +2,22 @@
 #ifndef ROOKERY_TRANSPORTS_KAFKA_SRC_DELIVERY_H_
 #define ROOKERY_TRANSPORTS_KAFKA_SRC_DELIVERY_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <typeinfo>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "connection.h"
 #include "part.h"
 #include "rookery/rpc/worker_engine.h"
+#include "rookery/runtime/frame.h"
 #include "rookery/runtime/semaphore.h"
 #include "rookery/transports/kafka.h"
 
@@ -58,21 +64,53 @@ class TransactionHost {
   virtual void GiveUp(const absl::Status& why) = 0;
 };
 
+// Owns the record that the message has views of.
 class RecordReceipt final : public WorkerMessage::Receipt {
  public:
-  RecordReceipt(std::shared_ptr<Part> of, std::int64_t at, std::weak_ptr<TransactionHost> by)
-      : part(std::move(of)), offset(at), host(std::move(by)) {}
+  RecordReceipt(std::shared_ptr<Part> of, RawMessage raw)
+      : part(std::move(of)), offset(raw->offset) {
+    record.raw = std::move(raw);
+  }
   ~RecordReceipt() override = default;
+  // One for each record: recycled.
+  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
+  static void operator delete(void* receipt, std::size_t size) noexcept {
+    internal::FreeFrame(receipt, size);
+  }
+  [[nodiscard]] std::string Origin() const override {
+    return absl::StrCat(part->topic, "[", part->partition, "]@", offset);
+  }
   [[nodiscard]] void* Find(const std::type_info& type) noexcept override {
-    if (type == typeid(KafkaRecordInfo)) return &info;
     if (type == typeid(RecordReceipt)) return this;
-    return nullptr;
+    if (type != typeid(KafkaRecordInfo)) return nullptr;
+    if (!info_) FillInfo();
+    return &*info_;
+  }
+  [[nodiscard]] bool tombstone() const noexcept { return record.raw->payload == nullptr; }
+  [[nodiscard]] std::optional<std::string_view> key() const noexcept {
+    if (record.raw->key == nullptr) return std::nullopt;
+    return std::string_view(static_cast<const char*>(record.raw->key), record.raw->key_len);
   }
 
+  // In this order: the record goes before its client does.
   const std::shared_ptr<Part> part;
   const std::int64_t offset;
-  const std::weak_ptr<TransactionHost> host;
-  KafkaRecordInfo info;
+  Record record;
+
+ private:
+  void FillInfo() {
+    KafkaRecordInfo& info = info_.emplace();
+    info.position = {.topic = part->topic, .partition = part->partition, .offset = offset};
+    if (const auto mine = key()) info.key.emplace(*mine);
+    info.tombstone = tombstone();
+    rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    const std::int64_t time = rd_kafka_message_timestamp(record.raw.get(), &type);
+    if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && time >= 0) {
+      info.timestamp = std::chrono::system_clock::time_point(std::chrono::milliseconds(time));
+    }
+  }
+
+  std::optional<KafkaRecordInfo> info_;  // filled when it is asked for
 };
 
 }  // namespace rookery::kafka_adapter

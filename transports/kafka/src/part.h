@@ -6,11 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 
 namespace rookery::kafka_adapter {
 
+class Handle;
 struct Route;
+class TransactionHost;
 
 // One partition while it is ours, and which of its records are settled. A partition that goes and
 // comes back is another one. On the loop.
@@ -22,6 +25,9 @@ struct Part {
 
   std::string topic;
   std::int32_t partition = 0;
+  std::uint64_t number = 0;      // the partition's, for as long as the consumer lives; not zero
+  std::shared_ptr<Handle> from;  // whose records these are
+  std::weak_ptr<TransactionHost> host;
   const Route* route = nullptr;
   std::deque<Entry> entries;         // handed out; from the oldest that is not settled
   std::int64_t next = -1;            // all below is settled; -1: nothing is known yet

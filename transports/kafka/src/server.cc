@@ -260,8 +260,8 @@ class Consumer final : public WorkerSource,
     AddHeaders(letter->out, &letter->record);
     const auto& receipt = static_cast<const RecordReceipt&>(*message.receipt);
     letter->record.topic = letter->topic;
-    if (receipt.info.key) letter->record.key = *receipt.info.key;
-    if (!receipt.info.tombstone) letter->record.value = message.message.body;
+    letter->record.key = receipt.key();
+    if (!receipt.tombstone()) letter->record.value = message.message.body;
     absl::Status sent = producer_->Produce(
         letter->record,
         [self = weak_from_this(), letter, done](const absl::Status& status, const KafkaPosition&) {
@@ -290,7 +290,7 @@ class Consumer final : public WorkerSource,
   void OnTrouble(std::string_view what, const WorkerMessage& message,
                  const absl::Status& why) override {
     Log().Warn(absl::StrCat("an event ", Abs(what)),
-               {{"event", message.origin}, {"id", message.id}, {"why", why.ToString()}});
+               {{"event", message.receipt->Origin()}, {"id", message.id}, {"why", why.ToString()}});
   }
 
   // ---- MessageLink, on the loop
@@ -522,6 +522,10 @@ class Consumer final : public WorkerSource,
       auto part = std::make_shared<Part>();
       part->topic = each.topic;
       part->partition = each.partition;
+      part->number =
+          numbers_.try_emplace({each.topic, each.partition}, numbers_.size() + 1).first->second;
+      part->from = handle_;
+      part->host = weak_from_this();
       part->route = routes_.Find(each.topic);
       parts_[{each.topic, each.partition}] = part;
     }
@@ -552,13 +556,13 @@ class Consumer final : public WorkerSource,
         "coordinator is not up"));
   }
 
-  std::shared_ptr<Part> FindPart(const char* topic, std::int32_t partition) {
+  // Null: not ours. Valid until partitions come or go.
+  const std::shared_ptr<Part>& FindPart(const char* topic, std::int32_t partition) {
     if (last_part_ != nullptr && last_part_->partition == partition && last_part_->topic == topic) {
       return last_part_;
     }
     const auto found = parts_.find({topic, partition});
-    if (found == parts_.end()) return nullptr;
-    last_part_ = found->second;
+    last_part_ = found == parts_.end() ? nullptr : found->second;
     return last_part_;
   }
 
@@ -882,14 +886,14 @@ class Consumer final : public WorkerSource,
       OnConsumerError(topic, *raw);
       return;
     }
-    std::shared_ptr<Part> part = FindPart(topic, raw->partition);
+    const std::shared_ptr<Part>& part = FindPart(topic, raw->partition);
     if (part == nullptr || part->leaving || stopping_ || part->route == nullptr) return;
     if (has_troubles_) ClearTrouble(topic);
     if (!part->Add(raw->offset)) return;
     if (part->route->use == Use::kRequest) {
       OnRequest(*part, std::move(raw));
     } else {
-      OnEvent(std::move(part), std::move(raw));
+      OnEvent(part, std::move(raw));
     }
   }
 
@@ -925,34 +929,24 @@ class Consumer final : public WorkerSource,
   }
 
   void OnEvent(std::shared_ptr<Part> part, RawMessage raw) {
-    auto receipt = std::make_unique<RecordReceipt>(part, raw->offset, weak_from_this());
-    KafkaRecordInfo& info = receipt->info;
-    info.position.topic = part->topic;
-    info.position.partition = part->partition;
-    info.position.offset = raw->offset;
-    info.tombstone = raw->payload == nullptr;
-    if (raw->key != nullptr) info.key.emplace(static_cast<const char*>(raw->key), raw->key_len);
-    const std::int64_t offset = raw->offset;
+    auto owned = std::make_unique<RecordReceipt>(part, std::move(raw));
+    RecordReceipt& receipt = *owned;
     RecordInfo record;
     WorkerMessage work;
-    work.message = ToInbound(handle_, std::move(raw), &record);
+    ReadRecord(&receipt.record, &work.message, &record);
     // Events are answered by nobody.
     work.message.reply_to = {};
-    if (record.timestamp >= 0) {
-      info.timestamp = system_clock::time_point(milliseconds(record.timestamp));
-    }
     if (options_.json && !work.message.Find(kContentTypeHeader)) {
       work.message.fields.push_back({kContentTypeHeader, ContentTypeOf(WireCodec::kJson)});
     }
-    work.position = absl::StrCat(part->topic, "#", part->partition, "#", offset);
-    work.origin = absl::StrCat(part->topic, "[", part->partition, "]@", offset);
+    work.position = {.log = part->number, .offset = static_cast<std::uint64_t>(receipt.offset)};
     work.subject = part->topic;
-    if (info.key) work.key = *info.key;
+    work.key = receipt.key().value_or("");
     const Handler* handler = part->route->handler;
     std::int64_t due = 0;
     if (part->route->use == Use::kRetry) {
       if (record.retry_topic) {
-        work.subject = std::string(*record.retry_topic);
+        work.subject = *record.retry_topic;
         handler = routes_.HandlerOf(work.subject);
       }
       int attempts = 0;
@@ -961,20 +955,21 @@ class Consumer final : public WorkerSource,
       }
       if (record.retry_at) static_cast<void>(absl::SimpleAtoi(Abs(*record.retry_at), &due));
     } else if (options_.order != KafkaOrder::kNone || !options_.transactional_id.empty()) {
-      work.lane = absl::StrCat(part->topic, "#", part->partition);
+      work.lane = part->number;
     }
-    if (info.tombstone && options_.tombstones != KafkaTombstone::kDeliver) {
+    if (receipt.tombstone() && options_.tombstones != KafkaTombstone::kDeliver) {
       if (options_.tombstones == KafkaTombstone::kSkip) {
-        Finish(part, offset);
+        Finish(part, receipt.offset);
         return;
       }
       work.fault = absl::InvalidArgumentError(
           "the record has no value: it is a tombstone (Kafka::tombstones says what becomes of "
           "them)");
     }
-    work.receipt = std::move(receipt);
+    work.receipt = std::move(owned);
     // A clock that is wrong must not hold it for longer than the topic says.
-    const std::int64_t wait = std::min(due - NowMillis(), part->route->delay.count());
+    const std::int64_t wait =
+        due == 0 ? 0 : std::min(due - NowMillis(), part->route->delay.count());
     if (wait > 0) {
       part->waits = true;
       auto delayed = std::make_unique<Delayed>(this);
@@ -1074,8 +1069,8 @@ class Consumer final : public WorkerSource,
     record.headers.push_back({kRetryTopicHeader, retry->origin});
     record.headers.push_back({kRetryAtHeader, retry->at});
     record.headers.push_back({kRetryAttemptsHeader, retry->attempts});
-    if (receipt.info.key) record.key = *receipt.info.key;
-    if (!receipt.info.tombstone) record.value = retry->message.body;
+    record.key = receipt.key();
+    if (!receipt.tombstone()) record.value = retry->message.body;
     milliseconds pause = kRetryAgain;
     for (;;) {
       Task<KafkaPosition> send = producer_->Send(record);
@@ -1171,11 +1166,13 @@ class Consumer final : public WorkerSource,
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
       if (self.commit_failed_) self.ClearTrouble(kCommits);
       self.commit_failed_ = false;
-    } else if (error != RD_KAFKA_RESP_ERR__NO_OFFSET &&
-               error != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS &&
-               error != RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION &&
-               error != RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID) {
-      // In a rebalance the next owner, or the next commit, sees to it.
+    } else if (error == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||
+               error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+               error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID) {
+      // The next commit, or the next owner, sees to it.
+      Log().Info("a commit was refused in a rebalance: some events may be handled again",
+                 {{"why", rd_kafka_err2str(error)}});
+    } else if (error != RD_KAFKA_RESP_ERR__NO_OFFSET) {
       self.commit_failed_ = true;
       self.SetTrouble(kCommits, ToStatus(error, "settled offsets cannot be committed"));
       Log().Warn("settled offsets cannot be committed", {{"why", rd_kafka_err2str(error)}});
@@ -1239,6 +1236,7 @@ class Consumer final : public WorkerSource,
   std::shared_ptr<Part> last_part_;
   std::size_t event_parts_ = 0;  // of `parts_`, as Show() has seen it
   std::set<std::pair<std::string, std::int32_t>> begun_;
+  std::map<std::pair<std::string, std::int32_t>, std::uint64_t> numbers_;  // Part::number
   ListPtr leaving_;
   bool leaving_incremental_ = false;
   std::uint64_t revocations_ = 0;

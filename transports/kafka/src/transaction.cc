@@ -226,7 +226,7 @@ Task<KafkaTransaction> KafkaTransaction::Begin(CallContext& call) {
     }
   }
   std::shared_ptr<kafka_adapter::TransactionHost> host;
-  if (!receipts.empty()) host = receipts.front()->host.lock();
+  if (!receipts.empty()) host = receipts.front()->part->host.lock();
   if (host == nullptr || host->transactor() == nullptr) {
     co_return absl::FailedPreconditionError(
         "a transaction needs an event that came over Kafka, and Kafka::transactional_id on its "

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,7 @@ namespace nats_adapter {
 namespace {
 
 using internal::Abs;
+using internal::Std;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -78,20 +80,21 @@ std::string ConsumerName(const std::string& durable, std::string_view subject) {
 // $JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMER_SEQUENCE.NANOS.PENDING, from 2.9 on possibly
 // with a domain and an account's hash before the stream, and more behind.
 struct AckSubject {
-  std::string stream;
+  std::string_view stream;  // as `nanos`, of the subject
   int deliveries = 1;
   std::uint64_t sequence = 0;
-  std::string nanos;
+  std::string_view nanos;
 };
 bool ParseAck(std::string_view reply, AckSubject* ack) {
-  const std::vector<std::string> parts = absl::StrSplit(Abs(reply), '.');
+  absl::InlinedVector<std::string_view, 13> parts;
+  for (const absl::string_view part : absl::StrSplit(Abs(reply), '.')) parts.push_back(Std(part));
   const std::size_t first = parts.size() == 9 ? 2 : 4;
   if (parts.size() < 9 || parts.size() == 10 || parts[0] != "$JS" || parts[1] != "ACK")
     return false;
   ack->stream = parts[first];
   ack->nanos = parts[first + 5];
-  return absl::SimpleAtoi(parts[first + 2], &ack->deliveries) &&
-         absl::SimpleAtoi(parts[first + 3], &ack->sequence);
+  return absl::SimpleAtoi(Abs(parts[first + 2]), &ack->deliveries) &&
+         absl::SimpleAtoi(Abs(parts[first + 3]), &ack->sequence);
 }
 
 // One durable consumer, and what was asked of it. On the loop.
@@ -111,16 +114,26 @@ struct Puller {
 
 class AckReceipt final : public WorkerMessage::Receipt {
  public:
-  AckReceipt(std::string subject, std::string dead_id,
-             std::shared_ptr<std::atomic<std::size_t>> held)
-      : ack(std::move(subject)), dead_letter_id(std::move(dead_id)), held_(std::move(held)) {
+  AckReceipt(const char* subject, const char* reply, std::shared_ptr<std::atomic<std::size_t>> held)
+      : ack(reply), subject_(subject), held_(std::move(held)) {
     held_->fetch_add(1);
   }
   ~AckReceipt() override { held_->fetch_sub(1); }
+  std::string Origin() const override {
+    AckSubject place;
+    ParseAck(ack, &place);
+    return absl::StrCat(Abs(place.stream), "/", subject_, "#", place.sequence);
+  }
+  // The same for each attempt to write it, so that the stream of dead letters knows it again.
+  std::string DeadLetterId() const {
+    AckSubject place;
+    ParseAck(ack, &place);
+    return absl::StrCat("dead-", Abs(place.stream), "-", place.sequence, "-", Abs(place.nanos));
+  }
   const std::string ack;
-  const std::string dead_letter_id;
 
  private:
+  const std::string subject_;
   const std::shared_ptr<std::atomic<std::size_t>> held_;
 };
 
@@ -351,9 +364,9 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
     // Views of the message, which stays until `done`.
     auto letter = std::make_shared<Letter>();
     letter->subject = absl::StrCat(Prefixed(options_.nats, options_.dead_letter_prefix), ".",
-                                   options_.stream, ".", message.subject);
+                                   options_.stream, ".", Abs(message.subject));
     letter->out.to = letter->subject;
-    letter->id = static_cast<AckReceipt&>(*message.receipt).dead_letter_id;
+    letter->id = static_cast<AckReceipt&>(*message.receipt).DeadLetterId();
     letter->out.Add("Nats-Msg-Id", letter->id);
     AddDeadLetter(message, cause, &letter->out);
     letter->done = std::move(done);
@@ -372,8 +385,9 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
   }
   void OnTrouble(std::string_view what, const WorkerMessage& message,
                  const absl::Status& why) override {
-    Log().Warn(absl::StrCat("a message ", Abs(what)),
-               {{"message", message.origin}, {"id", message.id}, {"why", why.ToString()}});
+    Log().Warn(
+        absl::StrCat("a message ", Abs(what)),
+        {{"message", message.receipt->Origin()}, {"id", message.id}, {"why", why.ToString()}});
   }
 
  private:
@@ -608,7 +622,7 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
 
   void OnMessage(Puller& puller, MessagePtr message) {
     if (puller.asked > 0) --puller.asked;
-    const std::string subject = natsMsg_GetSubject(message.get());
+    const char* const subject = natsMsg_GetSubject(message.get());
     const char* const reply = natsMsg_GetReply(message.get());
     AckSubject ack;
     if (reply == nullptr || !ParseAck(reply, &ack)) {
@@ -617,10 +631,8 @@ class JsWorker final : public WorkerSource, public std::enable_shared_from_this<
       return;
     }
     WorkerMessage work;
-    work.receipt = std::make_unique<AckReceipt>(
-        reply, absl::StrCat("dead-", ack.stream, "-", ack.sequence, "-", ack.nanos), puller.held);
-    work.position = absl::StrCat(ack.stream, "#", ack.sequence);
-    work.origin = absl::StrCat(ack.stream, "/", subject, "#", ack.sequence);
+    work.receipt = std::make_unique<AckReceipt>(subject, reply, puller.held);
+    work.position.offset = ack.sequence;
     work.deliveries = ack.deliveries;
     work.subject = subject;
     work.message = ToInbound(std::move(message));

@@ -113,12 +113,12 @@ class Delivery {
     return call.TransportRequest<Delivery>();
   }
 
-  // The id under which repetitions are known: ce-id, or what the broker has.
-  [[nodiscard]] const std::string& id() const noexcept { return id_; }
+  // The id under which repetitions are known: ce-id, or what the broker has; without both origin().
+  [[nodiscard]] std::string id() const { return id_.empty() ? origin() : std::string(id_); }
   // Empty: none.
-  [[nodiscard]] const std::string& key() const noexcept { return key_; }
+  [[nodiscard]] std::string_view key() const noexcept { return key_; }
   // Where it stands: "ORDERS/orders.paid#42".
-  [[nodiscard]] const std::string& origin() const noexcept { return origin_; }
+  [[nodiscard]] std::string origin() const { return Origin(); }
   // 1 for the first.
   [[nodiscard]] int attempt() const noexcept { return attempt_; }
   // If this one fails the message is a dead letter.
@@ -165,10 +165,10 @@ class Delivery {
   [[nodiscard]] virtual void* Find(const std::type_info& /*type*/) const noexcept {
     return nullptr;
   }
+  [[nodiscard]] virtual std::string Origin() const = 0;
 
-  std::string id_;
-  std::string key_;
-  std::string origin_;
+  std::string_view id_;
+  std::string_view key_;
   int attempt_ = 1;
   bool last_attempt_ = false;
   bool redelivered_ = false;

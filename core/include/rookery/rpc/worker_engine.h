@@ -3,7 +3,7 @@
 //   class PigeonPost final : public rookery::WorkerSource { ... };
 //   rookery::WorkerEngine engine(loop, host.handlers(), source, {.transport = "pigeon"});
 //   // on the loop's thread, while engine.room() > 0:
-//   engine.Deliver(handler_of_subject, rookery::WorkerMessage{...});
+//   engine.Deliver(handler_of_subject, std::move(message));
 //
 // For adapters: retries, dead letters, order by key, bounds, batches and drain are in here, and an
 // adapter is left with fetching messages and settling them. docs/workers.md says what users see.
@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <typeinfo>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "rookery/rpc/handler.h"
@@ -32,26 +33,39 @@ namespace internal {
 class WorkerCore;
 }
 
-// What the broker handed out, and the adapter's own means to settle it.
+// What the broker handed out, and the adapter's own means to settle it. Texts are views of what
+// `message` or `receipt` owns.
 struct WorkerMessage {
   // The adapter's own; its class is the adapter's.
   class Receipt {
    public:
     virtual ~Receipt() = default;
+    // Where the message stands, for people: "ORDERS/orders.paid#42". Seldom asked for.
+    [[nodiscard]] virtual std::string Origin() const = 0;
     // What handlers may ask for by its type, with Delivery::TransportMessage.
     [[nodiscard]] virtual void* Find(const std::type_info& /*type*/) noexcept { return nullptr; }
+  };
+  // Unique among what the broker keeps: two messages of one position are one, delivered twice.
+  struct Position {
+    std::uint64_t log = 0;     // the adapter's own number of a partition, say
+    std::uint64_t offset = 0;  // in it
+
+    friend bool operator==(const Position&, const Position&) noexcept = default;
+    template <class H>
+    friend H AbslHashValue(H state, const Position& at) {
+      return H::combine(std::move(state), at.log, at.offset);
+    }
   };
 
   InboundMessage message;
   std::unique_ptr<Receipt> receipt;
-  std::string subject;   // where it was sent
-  std::string position;  // unique among what the broker keeps: "ORDERS#42"
-  std::string origin;    // for people: "ORDERS/orders.paid#42"
-  std::string id;   // the broker's; where there is a ce-id, that is it; without both `position`
-  std::string key;  // if the broker has one; the policy's comes first
-  // What has no key of its own is handled in the order of its lane: a partition, say. Empty: in no
+  std::string_view subject;  // where it was sent
+  std::string_view id;       // the broker's; where there is a ce-id, that is it
+  std::string_view key;      // if the broker has one; the policy's comes first
+  Position position;
+  // What has no key of its own is handled in the order of its lane: a partition, say. Zero: in no
   // order.
-  std::string lane;
+  std::uint64_t lane = 0;
   int deliveries = 1;  // how often the broker has handed it out, this time included
   // Not OK: the adapter knows already that no handler can take it, and why: a dead letter.
   absl::Status fault = absl::OkStatus();
@@ -121,8 +135,8 @@ class WorkerEngine final {
     DeliveryPolicy policy = {};
     // How often the broker is told that a message is still being worked on. Zero: never.
     std::chrono::milliseconds keep_alive{0};
-    // So many messages that were handled are remembered, by ce-source and ce-id, or by `position`:
-    // a repetition is settled without being handled again. Zero: none.
+    // So many messages that were handled are remembered, by ce-source and ce-id, or by `position`,
+    // in 16 bytes each: a repetition is settled without being handled again. Zero: none.
     std::size_t dedupe_window = 8'192;
     // The pause before a dead letter that was refused is tried again: the first, doubled up to the
     // most.
@@ -146,7 +160,7 @@ class WorkerEngine final {
 
   // A message for `handler` (null: there is none, which makes a dead letter). May be more than
   // room(): it is taken all the same.
-  void Deliver(const Handler* handler, WorkerMessage message);
+  void Deliver(const Handler* handler, WorkerMessage&& message);
   // How many more may be held.
   [[nodiscard]] std::size_t room() const noexcept;
 
