@@ -31,6 +31,7 @@
 #include "rookery/app/application.h"
 #include "rookery/module/dynamic_module.h"
 #include "rookery/pipeline/controller_builder.h"
+#include "rookery/platform/log.h"
 #include "rookery/rpc/worker.h"
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/sleep.h"
@@ -199,12 +200,18 @@ int WorkerRole(const Arguments& arguments) {
   options.signals = {};
   options.log.level =
       getenv("ROOKERY_FAULTS_VERBOSE") == nullptr ? LogLevel::kOff : LogLevel::kInfo;
+  const auto said = std::make_shared<CapturingSink>();
+  if (NumberFlag(arguments, "watch_commits", 0) != 0) {
+    options.log.level = LogLevel::kInfo;
+    options.log.sink = said;
+  }
   Application app = Application::Create(std::move(module), std::move(options));
   app.Listen(std::move(kafka));
   app.Start();
   Say("READY");
   Obey([](const std::string&) {});
   app.Close();
+  if (said->Contains("a commit was refused")) journal.Write('R', 0);
   return 0;
 }
 
@@ -851,7 +858,7 @@ Row Backpressure(const Environment& environment) {
 }
 
 Row Drain(const Environment& environment, Stage::On on) {
-  Stage stage(environment, on);
+  Stage stage(environment, on, {"--watch_commits=1"});
   std::mt19937_64 random(environment.seed);
   stage.StartWorkers(2);
   const int rounds = environment.longer ? 50 : on == Stage::On::kMock ? 3 : 5;
@@ -871,7 +878,11 @@ Row Drain(const Environment& environment, Stage::On on) {
       Sum(stage, {},
           std::to_string(rounds) + " SIGTERMs, " + std::to_string(unclean) + " unclean exits");
   unclean += stage.Close();
-  row.ok = row.ok && row.duplicates == 0 && unclean == 0;
+  // The mock brokers, other than Kafka, take no commits while members join: one who leaves then
+  // cannot say how far it has come.
+  const std::size_t refused = on == Stage::On::kMock ? stage.Count('R') : 0;
+  if (refused > 0) row.remark += "; the mock refused commits of " + std::to_string(refused);
+  row.ok = row.ok && (row.duplicates == 0 || refused > 0) && unclean == 0;
   return row;
 }
 
