@@ -25,7 +25,8 @@ EventSocket::EventSocket(void* context, int type, Loop& loop)
     : socket_(context, type), loop_(loop), again_(std::make_unique<Again>(this)) {}
 
 EventSocket::~EventSocket() {
-  loop_.CancelWait(&wait_);
+  // One that was never started may end anywhere.
+  if (wait_.implementation != nullptr) loop_.CancelWait(&wait_);
   if (again_->posted) again_.release()->socket = nullptr;
 }
 

@@ -305,7 +305,8 @@ bool LoopSocket::Poll() {
     }
     if (closed_.load(std::memory_order_relaxed)) break;
     if (burst_size_ != 0) {
-      SendBurst();
+      // Whoever is told that something did not leave may have added to it.
+      while (burst_size_ != 0 && !closed_.load(std::memory_order_relaxed)) SendBurst();
       if (taken < kTurn) continue;
     }
     // Nothing was sent since libzmq has said that there is nothing: it would say the same again.
@@ -322,7 +323,7 @@ bool LoopSocket::Poll() {
     }
   }
   polling_ = false;
-  last_turn_ = static_cast<std::size_t>(std::max(taken, 1));
+  if (taken != 0) last_turn_ = static_cast<std::size_t>(taken);
   if (closed_.load(std::memory_order_relaxed)) return false;
   if (more) PollLater();
   if (!waiting_.empty()) loop_.Arm(&retry_, loop_.Now() + kRetry);
