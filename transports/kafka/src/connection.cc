@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <future>
 #include <thread>
 #include <utility>
 
@@ -38,6 +39,22 @@ int Millis(Deadline until, milliseconds most) {
 }
 
 }  // namespace
+
+Handle::~Handle() {
+  constexpr milliseconds kMost{10'000};
+  std::promise<void> ended;
+  std::future<void> end = ended.get_future();
+  std::thread ending([client = client_, done = std::move(ended)]() mutable {
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    done.set_value();
+  });
+  if (end.wait_for(kMost) == std::future_status::ready) {
+    ending.join();
+    return;
+  }
+  ending.detach();
+  Log().Error("librdkafka does not end; its threads are left behind");
+}
 
 absl::StatusOr<std::shared_ptr<Handle>> OpenHandle(ConfPtr conf, rd_kafka_type_t type) {
   std::array<char, 512> why{};

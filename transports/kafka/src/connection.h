@@ -47,13 +47,15 @@ inline constexpr std::string_view kRetryAttemptsHeader = "rookery-retry-attempts
 inline constexpr std::string_view kRecordEventPrefix = "ce_";
 inline constexpr std::string_view kEventPrefix = "ce-";
 
-// A client of librdkafka's. What came from it keeps it.
+// A client of librdkafka's. What came from it keeps it. Its end blocks until librdkafka's threads
+// have ended, or for ten seconds: after authority was lost some of them never do (librdkafka
+// 2.0.2), and then they are left behind.
 class Handle final {
  public:
   explicit Handle(rd_kafka_t* client) noexcept : client_(client) {}
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
-  ~Handle() { rd_kafka_destroy_flags(client_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }
+  ~Handle();
   [[nodiscard]] rd_kafka_t* get() const noexcept { return client_; }
 
  private:

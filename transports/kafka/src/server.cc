@@ -57,6 +57,8 @@ constexpr milliseconds kUnwind{1'000};
 // How long leaving the group may take.
 constexpr milliseconds kClose{5'000};
 constexpr milliseconds kAskOffsets{5'000};
+// When partitions that were taken are resumed a second time.
+constexpr milliseconds kResumeAgain{1'000};
 // When a retry topic refuses: the first pause, doubled up to the most.
 constexpr milliseconds kRetryAgain{100};
 constexpr milliseconds kMostRetryAgain{10'000};
@@ -530,6 +532,7 @@ class Consumer final : public WorkerSource,
       parts_[{each.topic, each.partition}] = part;
     }
     last_part_.reset();
+    ResumeTaken(list);
     Show();
     {
       const std::scoped_lock lock(health_mutex_);
@@ -658,7 +661,7 @@ class Consumer final : public WorkerSource,
     for (int i = 0; i < list->cnt; ++i) {
       const auto found = parts_.find({list->elems[i].topic, list->elems[i].partition});
       if (found == parts_.end()) continue;
-      LetGo(*found->second);
+      found->second->gone = true;
       gone.insert(found->second.get());
       parts_.erase(found);
     }
@@ -684,7 +687,7 @@ class Consumer final : public WorkerSource,
     ++revocations_;
     std::set<const Part*> gone;
     for (const auto& [key, part] : parts_) {
-      LetGo(*part);
+      part->gone = true;
       gone.insert(part.get());
     }
     parts_.clear();
@@ -739,11 +742,29 @@ class Consumer final : public WorkerSource,
       rd_kafka_resume_partitions(handle_->get(), list.get());
     }
   }
-  // A partition that is not ours from here on. librdkafka remembers what is paused, should the
-  // partition come back, and there it is too late to resume it: see Pause().
-  void LetGo(Part& part) {
-    part.gone = true;
-    if (part.paused) SetPaused(part, false);
+  // librdkafka remembers, over an assignment, what was paused in the one before.
+  void ResumeTaken(const rd_kafka_topic_partition_list_t* list) {
+    const ListPtr mine(rd_kafka_topic_partition_list_copy(list));
+    rd_kafka_resume_partitions(handle_->get(), mine.get());
+    if (taken_ == nullptr) taken_ = NewList(list->cnt);
+    for (int i = 0; i < list->cnt; ++i) {
+      rd_kafka_topic_partition_list_add(taken_.get(), list->elems[i].topic,
+                                        list->elems[i].partition);
+    }
+    resume_again_ = loop_.Now() + kResumeAgain;
+  }
+  // What nothing has come from since: that first word may be lost, too (see Pause).
+  void ResumeAgain() {
+    if (taken_ == nullptr || loop_.Now() < resume_again_) return;
+    const ListPtr list = std::exchange(taken_, nullptr);
+    const ListPtr silent = NewList(list->cnt);
+    for (int i = 0; i < list->cnt; ++i) {
+      const rd_kafka_topic_partition_t& each = list->elems[i];
+      const auto found = parts_.find({each.topic, each.partition});
+      if (found == parts_.end() || found->second->next >= 0 || found->second->leaving) continue;
+      rd_kafka_topic_partition_list_add(silent.get(), each.topic, each.partition);
+    }
+    if (silent->cnt > 0) rd_kafka_resume_partitions(handle_->get(), silent.get());
   }
   void PauseAll() {
     for (const auto& [key, part] : parts_) {
@@ -818,6 +839,7 @@ class Consumer final : public WorkerSource,
       }
     }
     if (leaving_ != nullptr && rd_kafka_assignment_lost(handle_->get()) != 0) Leave();
+    ResumeAgain();
     StoreOffsets();
     Show();
     Poll();
@@ -1239,6 +1261,8 @@ class Consumer final : public WorkerSource,
   std::map<std::pair<std::string, std::int32_t>, std::uint64_t> numbers_;  // Part::number
   ListPtr leaving_;
   bool leaving_incremental_ = false;
+  ListPtr taken_;  // last, to be resumed again
+  Deadline resume_again_ = {};
   std::uint64_t revocations_ = 0;
   bool leave_posted_ = false;
   std::list<std::unique_ptr<Delayed>> delayed_;
