@@ -188,6 +188,21 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       self->still_calling_.store(self->callers_.size());
     });
   }
+  // Once more, behind the last answers: whoever has answered that has read them. libzmq drops what
+  // a caller has not read when the connection ends (of a socket with ZMQ_IMMEDIATE).
+  void SayLast() noexcept {
+    loop_.Post([self = shared_from_this()] {
+      if (self->engine_ == nullptr || self->options_.via_broker) return;
+      self->last_word_ = true;
+      self->callers_.insert(self->told_.begin(), self->told_.end());
+      self->told_.clear();
+      OutboundMessage goodbye;
+      absl::erase_if(self->callers_, [&](const std::string& caller) {
+        return !self->SendTo(caller, kGoAwayAddress, "", goodbye).ok();
+      });
+      self->still_calling_.store(self->callers_.size());
+    });
+  }
   // Callers that were told that no more calls are taken, and may have sent some meanwhile.
   [[nodiscard]] std::size_t still_calling() const noexcept { return still_calling_.load(); }
   // Runs `act` with the engine, on the loop, and waits for it.
@@ -388,6 +403,7 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
       on_idle_();
     } else if (to == kByeAddress) {
       if (callers_.erase(Abs(caller)) == 0 || !intake_stopped_) return;
+      if (!last_word_) told_.emplace(caller);
       still_calling_.store(callers_.size());
       if (callers_.empty()) on_idle_();
     } else {
@@ -440,6 +456,8 @@ class Worker final : public MessageLink, public std::enable_shared_from_this<Wor
   std::unique_ptr<MessageServer> engine_;
   // On the loop:
   absl::flat_hash_set<std::string> callers_;
+  absl::flat_hash_set<std::string> told_;  // callers that have answered that we go
+  bool last_word_ = false;
   std::string scratch_;
   RecentHandlers recent_;
   bool intake_stopped_ = false;
@@ -530,6 +548,9 @@ class ZeroMqServer final : public ServerTransport {
       CancelAll();
     }
     AwaitSent();
+    for (const auto& worker : workers_) worker->SayLast();
+    for (const auto& worker : workers_) worker->OnLoop([](MessageServer&) {});
+    AwaitFarewells(steady_clock::now() + kFarewell);
     return left;
   }
 
