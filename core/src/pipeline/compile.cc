@@ -433,22 +433,24 @@ void Registry::CountRejected(std::string_view transport, std::string_view method
                              const absl::Status& status) const noexcept {
   constexpr std::uint32_t kLinesPerSecond = 20;
   constexpr std::size_t kShownBytes = 200;
-  const auto known = by_name_.find(Abs(method));
-  if (known != by_name_.end()) {
-    stats_.Method(internal::Std(known->first)).Rejected(transport);
-  } else {
-    stats_.Rejected(transport, status.code());
-  }
   const std::int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
                                   std::chrono::steady_clock::now().time_since_epoch())
                                   .count();
   if (log_second_.exchange(second, std::memory_order_relaxed) != second) {
     logged_.store(0, std::memory_order_relaxed);
   }
-  if (logged_.fetch_add(1, std::memory_order_relaxed) >= kLinesPerSecond) return;
-  Logger::Default().Warn("call refused", {{"transport", transport},
-                                          {"method", method.substr(0, kShownBytes)},
-                                          {"status", status.ToString()}});
+  if (logged_.fetch_add(1, std::memory_order_relaxed) < kLinesPerSecond) {
+    Logger::Default().Warn("call refused", {{"transport", transport},
+                                            {"method", method.substr(0, kShownBytes)},
+                                            {"status", status.ToString()}});
+  }
+  // After the line: who sees the count may look for it.
+  const auto known = by_name_.find(Abs(method));
+  if (known != by_name_.end()) {
+    stats_.Method(internal::Std(known->first)).Rejected(transport);
+  } else {
+    stats_.Rejected(transport, status.code());
+  }
 }
 
 }  // namespace
