@@ -155,7 +155,6 @@ struct WorkerJob {
   const Handler* const handler;
   Route* route = nullptr;
   WorkerMessage message;
-  std::vector<std::unique_ptr<WorkerMessage::Receipt>> replaced;
   std::unique_ptr<Message> request;
   Fingerprint id;             // known again by it
   std::uint64_t lane = 0;     // zero: none
@@ -571,8 +570,9 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage&& message) {
     // The broker took us for dead. We go on, and settle what it has handed out last.
     Count(count_.duplicates);
     // Its handler may be looking at the one before.
-    found->second->replaced.push_back(std::move(found->second->message.receipt));
-    found->second->message.receipt = std::move(message.receipt);
+    WorkerMessage& known = found->second->message;
+    known.earlier.push_back(std::move(known.receipt));
+    known.receipt = std::move(message.receipt);
     return;
   }
   auto job =

@@ -105,6 +105,7 @@ class Worker final : public EchoService {
     } else if (text.starts_with("fail")) {
       co_await Fail(absl::UnavailableError("as told"));
     }
+    if (text.ends_with("then fail")) co_await Fail(absl::UnavailableError("as told"));
     if (text.starts_with("bad")) co_await Fail(absl::InvalidArgumentError("bad for ever"));
     if (text.starts_with("throw")) throw std::runtime_error("secret");
     if (text.starts_with("ack")) {
@@ -190,12 +191,12 @@ class MemoryBroker final : public WorkerSource {
   };
   class OneReceipt final : public WorkerMessage::Receipt {
    public:
-    OneReceipt(std::size_t i, const std::string& of) : index(i), subject(of) {}
+    OneReceipt(std::size_t i, Kept of) : index(i), kept(std::move(of)) {}
     std::string Origin() const override {
-      return "memory/" + subject + "#" + std::to_string(index);
+      return "memory/" + kept.subject + "#" + std::to_string(index);
     }
     const std::size_t index;
-    const std::string subject;
+    const Kept kept;  // what the message's texts are views of
   };
 
   explicit MemoryBroker(Loop& loop) : loop_(loop) {}
@@ -211,6 +212,13 @@ class MemoryBroker final : public WorkerSource {
     if (how == Settlement::kReturn) {
       ++returned;
       last_delay = delay;
+      if (takes) {
+        // As one does who sends it somewhere else: looked at when its job is long gone.
+        loop_.Post([this, taken = std::make_shared<WorkerMessage>(std::move(message))] {
+          const std::scoped_lock lock(mutex_);
+          taken_.push_back(std::string(taken->subject) + " " + std::string(taken->message.body));
+        });
+      }
       if (redeliver) {
         again_.push_back(index);
         loop_.Post([this] { RedeliverAll(); });
@@ -247,14 +255,15 @@ class MemoryBroker final : public WorkerSource {
   // On the loop.
   void Hand(WorkerEngine& engine, const Handler* handler, std::size_t index) {
     engine_ = &engine;
-    Kept& kept = kept_[index];
     WorkerMessage message;
+    message.deliveries = ++kept_[index].deliveries;
+    auto receipt = std::make_unique<OneReceipt>(index, kept_[index]);
+    const Kept& kept = receipt->kept;
     for (const auto& [name, value] : kept.headers) message.message.fields.push_back({name, value});
     message.message.body = kept.body;
-    message.receipt = std::make_unique<OneReceipt>(index, kept.subject);
     message.subject = kept.subject;
     message.position.offset = index;
-    message.deliveries = ++kept.deliveries;
+    message.receipt = std::move(receipt);
     handlers_[index] = handler;
     engine.Deliver(handler, std::move(message));
   }
@@ -266,10 +275,15 @@ class MemoryBroker final : public WorkerSource {
     const std::scoped_lock lock(mutex_);
     return dead_;
   }
+  std::vector<std::string> taken() const {
+    const std::scoped_lock lock(mutex_);
+    return taken_;
+  }
   std::deque<Kept>& kept() { return kept_; }
 
   std::atomic<bool> delays{false};
   std::atomic<bool> redeliver{true};
+  std::atomic<bool> takes{false};
   std::atomic<bool> fail_settle{false};
   std::atomic<int> refuse_dead{0};
   std::atomic<int> settled{0};
@@ -290,6 +304,7 @@ class MemoryBroker final : public WorkerSource {
   std::vector<std::size_t> again_;
   mutable std::mutex mutex_;
   std::vector<Dead> dead_;
+  std::vector<std::string> taken_;
 };
 
 class WorkerEngineTest : public ::testing::Test {
@@ -568,6 +583,19 @@ TEST_F(WorkerEngineTest, ARedeliveryOfWhatRunsIsTakenOverAndOfWhatHasRunSettled)
   EXPECT_EQ(broker_.settled, 2);
   EXPECT_THAT(script_.seen(), SizeIs(1));
   EXPECT_EQ(stats().duplicates, 2U);
+}
+
+TEST_F(WorkerEngineTest, AMessageThatWasRedeliveredTakesItsTextsWithIt) {
+  broker_.delays = true;
+  broker_.redeliver = false;
+  broker_.takes = true;
+  const std::size_t index = Put("echo.said", "gate, then fail");
+  EXPECT_TRUE(Eventually([&] { return script_.count() == 1; }));
+  Again(index);
+  script_.gate.Set();
+  ASSERT_TRUE(Idle());
+  ASSERT_TRUE(Eventually([&] { return broker_.taken().size() == 1; }));
+  EXPECT_THAT(broker_.taken(), ElementsAre("echo.said " + broker_.kept()[index].body));
 }
 
 TEST_F(WorkerEngineTest, ALostSettlementIsRepairedByTheRedelivery) {

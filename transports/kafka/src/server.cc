@@ -336,8 +336,7 @@ class Consumer final : public WorkerSource,
     std::string origin;
     std::string at;
     std::string attempts;
-    InboundMessage message;
-    std::unique_ptr<WorkerMessage::Receipt> receipt;
+    WorkerMessage work;
   };
   // An event that has come from a retry topic before its time.
   struct Delayed final : LoopTimer {
@@ -1075,16 +1074,15 @@ class Consumer final : public WorkerSource,
     retry->origin = message.subject;
     retry->at = absl::StrCat(NowMillis() + tier.count());
     retry->attempts = absl::StrCat(message.attempts);
-    retry->message = std::move(message.message);
-    retry->receipt = std::move(message.receipt);
+    retry->work = std::move(message);
     retries_under_way_.fetch_add(1);
     Go(SendRetry(std::move(retry)));
   }
   // Held until the retry topic has it.
   Task<void> SendRetry(std::shared_ptr<Retry> retry) {
-    const auto& receipt = static_cast<const RecordReceipt&>(*retry->receipt);
+    const auto& receipt = static_cast<const RecordReceipt&>(*retry->work.receipt);
     OutboundMessage out;
-    for (const WireField& each : retry->message.fields) out.fields.push_back(each);
+    for (const WireField& each : retry->work.message.fields) out.fields.push_back(each);
     OutRecord record;
     AddHeaders(out, &record);
     record.topic = retry->topic;
@@ -1092,7 +1090,7 @@ class Consumer final : public WorkerSource,
     record.headers.push_back({kRetryAtHeader, retry->at});
     record.headers.push_back({kRetryAttemptsHeader, retry->attempts});
     record.key = receipt.key();
-    if (!receipt.tombstone()) record.value = retry->message.body;
+    if (!receipt.tombstone()) record.value = retry->work.message.body;
     milliseconds pause = kRetryAgain;
     for (;;) {
       Task<KafkaPosition> send = producer_->Send(record);

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "rookery/rpc/handler.h"
@@ -34,7 +35,7 @@ class WorkerCore;
 }
 
 // What the broker handed out, and the adapter's own means to settle it. Texts are views of what
-// `message` or `receipt` owns.
+// `message` or `receipt` owns; moved as a whole, they stay good.
 struct WorkerMessage {
   // The adapter's own; its class is the adapter's.
   class Receipt {
@@ -59,6 +60,8 @@ struct WorkerMessage {
 
   InboundMessage message;
   std::unique_ptr<Receipt> receipt;
+  // The engine's: those of earlier deliveries, of which the texts are views.
+  std::vector<std::unique_ptr<Receipt>> earlier;
   std::string_view subject;  // where it was sent
   std::string_view id;       // the broker's; where there is a ce-id, that is it
   std::string_view key;      // if the broker has one; the policy's comes first
