@@ -20,7 +20,7 @@ FLOORS = ["runtime", "di", "module", "pipeline", "rpc", "platform", "app"]
 UPWARD = {
     "pipeline": {f"rpc/{name}.h" for name in
                  ("baggage", "call_context", "descriptor", "handler", "invoke", "message", "metadata",
-                  "same_type", "stats", "status")} | {"platform/log.h"},
+                  "message_type", "stats", "status")} | {"platform/log.h"},
 }
 
 # What a part's sources may include from outside, beside Protobuf, Abseil, the standard library and

@@ -18,7 +18,7 @@
 #include "rookery/runtime/loop.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/task.h"
-#include "rpc/same_type.h"
+#include "rpc/message_type.h"
 #include "runtime/abseil_strings.h"
 
 namespace rookery::internal {

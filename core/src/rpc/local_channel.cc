@@ -22,7 +22,7 @@
 #include "rookery/runtime/spawn.h"
 #include "rookery/runtime/start.h"
 #include "rpc/handoff.h"
-#include "rpc/same_type.h"
+#include "rpc/message_type.h"
 #include "runtime/abseil_strings.h"
 #include "runtime/asio_loop.h"
 
@@ -37,7 +37,7 @@ using google::protobuf::Message;
 //
 // How a call ends is decided once: by the handler's end, or by the caller's leaving (deadline,
 // cancellation, a dropped stream). Whoever decides writes the status, then wakes the caller.
-class LocalCall final : public CallContext, private MessageSource {
+class LocalCall final : public CallContext, public Recycled, private MessageSource {
  public:
   // Null and *status if the call is not let in.
   [[nodiscard]] static ContextRef Make(LocalEndpoint& endpoint, OutgoingCall& call,
@@ -67,9 +67,6 @@ class LocalCall final : public CallContext, private MessageSource {
     }
   }
   ~LocalCall() override = default;
-
-  static void* operator new(std::size_t size) { return AllocateFrame(size); }
-  static void operator delete(void* call, std::size_t size) noexcept { FreeFrame(call, size); }
 
   [[nodiscard]] std::string_view transport() const noexcept override {
     const CallOrigin* const from = origin();

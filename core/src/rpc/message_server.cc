@@ -6,7 +6,6 @@
 #include <vector>
 
 #include <google/protobuf/arena.h>
-#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include "absl/container/flat_hash_map.h"
@@ -16,6 +15,7 @@
 #include "rookery/rpc/status.h"
 #include "rookery/runtime/await.h"
 #include "rookery/runtime/start.h"
+#include "rpc/message_type.h"
 #include "rpc/wire_stream.h"
 #include "runtime/abseil_strings.h"
 
@@ -28,19 +28,6 @@ using Kind = WireFrame::Kind;
 
 constexpr std::size_t kSpareCalls = 256;
 constexpr int kPingsUnanswered = 3;
-
-// Whether a message of this type, cleared and parsed into again and again, comes to hold no more
-// than each field's greatest value: lists and the messages below keep what they have held.
-bool IsPlain(const google::protobuf::Descriptor& type) {
-  for (int i = 0; i < type.field_count(); ++i) {
-    const google::protobuf::FieldDescriptor& field = *type.field(i);
-    if (field.is_repeated() ||
-        field.cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
-      return false;
-    }
-  }
-  return type.extension_range_count() == 0;
-}
 
 }  // namespace
 

@@ -27,6 +27,7 @@
 #include "rookery/runtime/frame.h"
 #include "rookery/runtime/rpc_exception.h"
 #include "rookery/runtime/start.h"
+#include "rpc/message_type.h"
 #include "rpc/random.h"
 #include "rpc/worker_key.h"
 #include "runtime/abseil_strings.h"
@@ -47,24 +48,29 @@ constexpr std::size_t kMostSpareBytes = 4'096;
 
 // From the lists that coroutine frames come from: what each message needs is there already.
 template <class T>
-struct Recycled {
+struct RecyclingAllocator {
   using value_type = T;
 
-  Recycled() noexcept = default;
+  RecyclingAllocator() noexcept = default;
   template <class U>
-  Recycled(const Recycled<U>& /*other*/) noexcept {}  // NOLINT: allocators convert
+  explicit RecyclingAllocator(const RecyclingAllocator<U>& /*other*/) noexcept {}
   [[nodiscard]] T* allocate(std::size_t count) {
     return static_cast<T*>(AllocateFrame(count * sizeof(T)));
   }
   void deallocate(T* memory, std::size_t count) noexcept { FreeFrame(memory, count * sizeof(T)); }
-  friend bool operator==(const Recycled& /*a*/, const Recycled& /*b*/) noexcept { return true; }
+  friend bool operator==(const RecyclingAllocator& /*a*/,
+                         const RecyclingAllocator& /*b*/) noexcept {
+    return true;
+  }
 };
 
 // What a handler's messages need, found once.
 struct Route {
   DeliveryPolicy policy;
   KeyPath key;
-  std::vector<std::unique_ptr<Message>> spare;  // empty messages: their strings keep their room
+  // Empty messages, whose strings keep their room. None of types that could grow without an end.
+  std::vector<std::unique_ptr<Message>> spare;
+  bool plain = false;
 };
 
 // An event's identity in 128 bits: two that are alike by chance do not come up.
@@ -344,7 +350,10 @@ class WorkerCore final : public std::enable_shared_from_this<WorkerCore> {
 };
 
 // One run of a handler, over one message or a batch of them.
-class WorkerAttempt final : public CallContext, private MessageSource, private Deliveries {
+class WorkerAttempt final : public CallContext,
+                            public Recycled,
+                            private MessageSource,
+                            private Deliveries {
  public:
   class JobDelivery final : public Delivery {
    public:
@@ -366,11 +375,6 @@ class WorkerAttempt final : public CallContext, private MessageSource, private D
     }
     WorkerMessage::Receipt* receipt_;
   };
-
-  static void* operator new(std::size_t size) { return AllocateFrame(size); }
-  static void operator delete(void* attempt, std::size_t size) noexcept {
-    FreeFrame(attempt, size);
-  }
 
   WorkerAttempt(std::shared_ptr<WorkerCore> core, Unit jobs)
       : core_(std::move(core)), jobs_(std::move(jobs)), batch_(TakesBatch()), first_(*jobs_[0]) {
@@ -507,9 +511,10 @@ Route& WorkerCore::RouteOf(const Handler& handler) {
   if (route == nullptr) {
     route = std::make_unique<Route>();
     route->policy = PolicyOf(handler, options.policy);
+    const google::protobuf::Descriptor& type = *handler.descriptor().request().GetDescriptor();
+    route->plain = IsPlain(type);
     if (!route->policy.key_field.empty()) {
-      auto path =
-          KeyPathOf(route->policy.key_field, *handler.descriptor().request().GetDescriptor());
+      auto path = KeyPathOf(route->policy.key_field, type);
       if (path.ok()) route->key = *std::move(path);
     }
   }
@@ -575,8 +580,8 @@ void WorkerCore::Deliver(const Handler* handler, WorkerMessage&& message) {
     known.receipt = std::move(message.receipt);
     return;
   }
-  auto job =
-      std::allocate_shared<WorkerJob>(Recycled<WorkerJob>(), this, handler, std::move(message));
+  auto job = std::allocate_shared<WorkerJob>(RecyclingAllocator<WorkerJob>(), this, handler,
+                                             std::move(message));
   WorkerMessage& held_message = job->message;
   if (const auto event_id = held_message.message.Find(attributes_.id)) held_message.id = *event_id;
   if (options.dedupe_window != 0) job->id = Identify(held_message);
@@ -933,7 +938,7 @@ void WorkerCore::Over(const JobPtr& job) {
   job->state = State::kOver;
   by_position_.erase(job->message.position);
   LeaveLane(*job);
-  if (job->request != nullptr && job->route->spare.size() < kMostSpare &&
+  if (job->request != nullptr && job->route->plain && job->route->spare.size() < kMostSpare &&
       job->message.message.body.size() <= kMostSpareBytes) {
     job->request->Clear();
     job->route->spare.push_back(std::move(job->request));

@@ -65,18 +65,13 @@ class TransactionHost {
 };
 
 // Owns the record that the message has views of.
-class RecordReceipt final : public WorkerMessage::Receipt {
+class RecordReceipt final : public WorkerMessage::Receipt, public internal::Recycled {
  public:
   RecordReceipt(std::shared_ptr<Part> of, RawMessage raw)
       : part(std::move(of)), offset(raw->offset) {
     record.raw = std::move(raw);
   }
   ~RecordReceipt() override = default;
-  // One for each record: recycled.
-  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
-  static void operator delete(void* receipt, std::size_t size) noexcept {
-    internal::FreeFrame(receipt, size);
-  }
   [[nodiscard]] std::string Origin() const override {
     return absl::StrCat(part->topic, "[", part->partition, "]@", offset);
   }

@@ -71,10 +71,8 @@ absl::StatusOr<std::shared_ptr<Engine>> TheEngine() {
   return engine;
 }
 
-struct Held {
+struct Held final : internal::Recycled {
   explicit Held(Frame&& the_frame) noexcept : frame(std::move(the_frame)) {}
-  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
-  static void operator delete(void* held) noexcept { internal::FreeFrame(held, sizeof(Held)); }
 
   Frame frame;
   std::string reply_to;

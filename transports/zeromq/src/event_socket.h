@@ -25,14 +25,10 @@
 namespace rookery::zeromq_adapter {
 
 // The frames of one message. A message of more than kMost is read to its end and marked.
-class EventFrames final {
+class EventFrames final : public internal::Recycled {
  public:
   static constexpr std::size_t kMost = 1;
 
-  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
-  static void operator delete(void* frames) noexcept {
-    internal::FreeFrame(frames, sizeof(EventFrames));
-  }
   EventFrames() noexcept {
     for (zmq_msg_t& frame : frames_) zmq_msg_init(&frame);
   }

@@ -19,7 +19,7 @@ namespace rookery::zeromq_adapter {
 
 inline constexpr std::string_view kZapDomain = "rookery";
 
-// The version of the header frame.
+// The version of a message's header.
 inline constexpr char kHeaderVersion = 2;
 // Addresses that are no method's: where cancellations go, ...
 inline constexpr std::string_view kCancelAddress = "!cancel";

@@ -74,10 +74,8 @@ class ReplyAddress final {
 };
 
 // What a message that has come in consists of, until its call lets go of it.
-struct Held {
+struct Held final : internal::Recycled {
   explicit Held(Frame&& the_frame) noexcept : frame(std::move(the_frame)) {}
-  static void* operator new(std::size_t size) { return internal::AllocateFrame(size); }
-  static void operator delete(void* held) noexcept { internal::FreeFrame(held, sizeof(Held)); }
 
   Frame frame;
   ReplyAddress reply_to;

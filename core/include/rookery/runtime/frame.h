@@ -65,6 +65,17 @@ inline void FreeFrame(void* frame, std::size_t size) noexcept {
   FreeFrameSlow(frame, size);
 }
 
+// A base of what is made for each call or message: its memory comes from the same lists. Freed as
+// what it was made as, or through a virtual destructor.
+class Recycled {
+ public:
+  static void* operator new(std::size_t size) { return AllocateFrame(size); }
+  static void operator delete(void* object, std::size_t size) noexcept { FreeFrame(object, size); }
+
+ protected:
+  ~Recycled() = default;
+};
+
 // g++ before 12.3 lays out the frame of some coroutines wrongly: those with a co_await in the
 // condition of an if, while or switch when the outermost block declares no local
 // (https://gcc.gnu.org/PR106188). The frame is then smaller than the code believes. The guard turns
