@@ -660,7 +660,7 @@ class Consumer final : public WorkerSource,
     for (int i = 0; i < list->cnt; ++i) {
       const auto found = parts_.find({list->elems[i].topic, list->elems[i].partition});
       if (found == parts_.end()) continue;
-      found->second->gone = true;
+      Lose(*found->second);
       gone.insert(found->second.get());
       parts_.erase(found);
     }
@@ -675,6 +675,10 @@ class Consumer final : public WorkerSource,
     Show();
     MaybeIdle();
   }
+  void Lose(Part& part) {
+    part.gone = true;
+    if (part.paused) went_paused_.insert({part.topic, part.partition});
+  }
   // librdkafka commits what is stored before the partitions go.
   void Unassign(const rd_kafka_topic_partition_list_t* list, bool incremental) {
     const absl::Status left =
@@ -686,7 +690,7 @@ class Consumer final : public WorkerSource,
     ++revocations_;
     std::set<const Part*> gone;
     for (const auto& [key, part] : parts_) {
-      part->gone = true;
+      Lose(*part);
       gone.insert(part.get());
     }
     parts_.clear();
@@ -742,26 +746,24 @@ class Consumer final : public WorkerSource,
     }
   }
   // librdkafka remembers, over an assignment, what was paused in the one before.
-  void ResumeTaken(const rd_kafka_topic_partition_list_t* list) {
-    const ListPtr mine(rd_kafka_topic_partition_list_copy(list));
-    rd_kafka_resume_partitions(handle_->get(), mine.get());
-    if (taken_ == nullptr) taken_ = NewList(list->cnt);
-    for (int i = 0; i < list->cnt; ++i) {
-      rd_kafka_topic_partition_list_add(taken_.get(), list->elems[i].topic,
-                                        list->elems[i].partition);
+  void ResumeTaken(const rd_kafka_topic_partition_list_t* taken) {
+    const ListPtr list = NewList();
+    for (int i = 0; i < taken->cnt; ++i) {
+      const rd_kafka_topic_partition_t& each = taken->elems[i];
+      if (!went_paused_.contains({each.topic, each.partition})) continue;
+      rd_kafka_topic_partition_list_add(list.get(), each.topic, each.partition);
     }
+    if (list->cnt == 0) return;
+    rd_kafka_resume_partitions(handle_->get(), list.get());
     resume_again_ = loop_.Now() + kResumeAgain;
   }
   // What nothing has come from since: that first word may be lost, too (see Pause).
   void ResumeAgain() {
-    if (taken_ == nullptr || loop_.Now() < resume_again_) return;
-    const ListPtr list = std::exchange(taken_, nullptr);
-    const ListPtr silent = NewList(list->cnt);
-    for (int i = 0; i < list->cnt; ++i) {
-      const rd_kafka_topic_partition_t& each = list->elems[i];
-      const auto found = parts_.find({each.topic, each.partition});
-      if (found == parts_.end() || found->second->next >= 0 || found->second->leaving) continue;
-      rd_kafka_topic_partition_list_add(silent.get(), each.topic, each.partition);
+    if (went_paused_.empty() || loop_.Now() < resume_again_) return;
+    const ListPtr silent = NewList();
+    for (const auto& [key, part] : parts_) {
+      if (part->leaving || went_paused_.erase(key) == 0 || part->next >= 0) continue;
+      rd_kafka_topic_partition_list_add(silent.get(), key.first.c_str(), key.second);
     }
     if (silent->cnt > 0) rd_kafka_resume_partitions(handle_->get(), silent.get());
   }
@@ -1180,7 +1182,7 @@ class Consumer final : public WorkerSource,
     return 0;  // librdkafka frees it
   }
   static void OnCommit(rd_kafka_t* /*client*/, rd_kafka_resp_err_t error,
-                       rd_kafka_topic_partition_list_t* /*offsets*/, void* opaque) {
+                       rd_kafka_topic_partition_list_t* offsets, void* opaque) {
     auto& self = *static_cast<Consumer*>(opaque);
     constexpr const char* kCommits = "(commits)";
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -1190,13 +1192,25 @@ class Consumer final : public WorkerSource,
                error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
                error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID) {
       // The next commit, or the next owner, sees to it.
-      Log().Info("a commit was refused in a rebalance: some events may be handled again",
-                 {{"why", rd_kafka_err2str(error)}});
+      Log().Info("a commit was refused in a rebalance: what is below may be handled again",
+                 {{"below", TextOf(offsets)}, {"why", rd_kafka_err2str(error)}});
     } else if (error != RD_KAFKA_RESP_ERR__NO_OFFSET) {
       self.commit_failed_ = true;
       self.SetTrouble(kCommits, ToStatus(error, "settled offsets cannot be committed"));
       Log().Warn("settled offsets cannot be committed", {{"why", rd_kafka_err2str(error)}});
     }
+  }
+
+  // "orders[0]@17 orders[3]@4"; null has none, nor have partitions of which nothing was settled.
+  static std::string TextOf(const rd_kafka_topic_partition_list_t* offsets) {
+    std::string text;
+    for (int i = 0; offsets != nullptr && i < offsets->cnt; ++i) {
+      const rd_kafka_topic_partition_t& each = offsets->elems[i];
+      if (each.offset < 0) continue;
+      absl::StrAppend(&text, text.empty() ? "" : " ", each.topic, "[", each.partition, "]@",
+                      each.offset);
+    }
+    return text;
   }
 
   // For those who look from other threads.
@@ -1259,7 +1273,8 @@ class Consumer final : public WorkerSource,
   std::map<std::pair<std::string, std::int32_t>, std::uint64_t> numbers_;  // Part::number
   ListPtr leaving_;
   bool leaving_incremental_ = false;
-  ListPtr taken_;  // last, to be resumed again
+  // What librdkafka may still believe to be paused, from the last time that it was ours.
+  std::set<std::pair<std::string, std::int32_t>> went_paused_;
   Deadline resume_again_ = {};
   std::uint64_t revocations_ = 0;
   bool leave_posted_ = false;
