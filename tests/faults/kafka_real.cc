@@ -84,6 +84,10 @@ class Node final {
   Node& operator=(const Node&) = delete;
   [[nodiscard]] const absl::Status& started() const { return started_; }
   [[nodiscard]] bool ready() const { return application_.ready(); }
+  [[nodiscard]] WorkerSnapshot stats() const {
+    const StatsSnapshot stats = application_.Stats();
+    return stats.workers.empty() ? WorkerSnapshot() : stats.workers.front();
+  }
 
  private:
   static Application Make(Heard* heard) {
@@ -349,6 +353,122 @@ Row ReadCommitted(const Environment& /*environment*/) {
   return findings.Sum("what a transaction has aborted is handled by nobody");
 }
 
+// A name for each of `from` to `to` - 1, and the records of these names.
+std::set<std::string> Names(int from, int to) {
+  std::set<std::string> names;
+  for (int i = from; i < to; ++i) names.insert(std::to_string(i));
+  return names;
+}
+std::vector<std::pair<std::string, std::string>> Records(const std::set<std::string>& names) {
+  std::vector<std::pair<std::string, std::string>> records;
+  records.reserve(names.size());
+  for (const std::string& name : names) records.emplace_back(name, Encoded(name));
+  return records;
+}
+
+Row Starts(const Environment& /*environment*/) {
+  KafkaBroker& broker = SharedKafka();
+  const KafkaPeek peek(broker.plain());
+  Findings findings;
+  Kafka options = At(broker.plain(), FreshPrefix());
+  const std::string topic = options.prefix + kSaid;
+  peek.CreateTopic(topic, 3);
+  peek.CreateTopic(topic + ".DLT", 1);
+  const std::set<std::string> early = Names(0, 30);
+  const std::set<std::string> late = Names(30, 60);
+  peek.Write(topic, Records(early));
+  Wait(50);
+  options.start_time = std::chrono::system_clock::now();
+  Wait(50);
+  peek.Write(topic, Records(late));
+  std::set<std::string> both = early;
+  both.insert(late.begin(), late.end());
+  const auto hears = [&](const std::string& what, const std::set<std::string>& all) {
+    Heard heard;
+    const Node node(&heard, options);
+    findings.Expect(node.started().ok(), absl::StrCat(what, ": ", node.started().ToString()));
+    (void)findings.Eventually(absl::StrCat(what, ": all from there on"),
+                              [&] { return heard.texts() == all; });
+    // That the group has come so far makes no difference at the next start.
+    (void)findings.Eventually(absl::StrCat(what, ": is committed"),
+                              [&] { return peek.Lag(options.prefix + "group", topic) == 0; });
+    findings.Expect(heard.texts() == all, absl::StrCat(what, ": and nothing else"));
+  };
+  options.start = KafkaStart::kTime;
+  hears("a time", late);
+  hears("a time, again", late);
+  options.start = KafkaStart::kBeginning;
+  hears("the beginning", both);
+  options.start = KafkaStart::kCommitted;
+  hears("where the group left off", {});
+  {
+    options.start = KafkaStart::kEnd;
+    Heard heard;
+    const Node node(&heard, options);
+    int tick = 100;
+    (void)findings.Eventually("the end: what comes from now on", [&] {
+      peek.Write(topic, Records(Names(tick, tick + 3)));
+      tick += 3;
+      return heard.texts().size() > 2;
+    });
+    for (const std::string& name : heard.texts()) {
+      findings.Expect(!both.contains(name), "the end: nothing from before: " + name);
+    }
+  }
+  return findings.Sum("at a time, the beginning, the end, and where the group left off");
+}
+
+Row StaticMembers(const Environment& /*environment*/) {
+  KafkaBroker& broker = SharedKafka();
+  const KafkaPeek peek(broker.plain());
+  Findings findings;
+  Kafka options = At(broker.plain(), FreshPrefix());
+  options.session_timeout = milliseconds(20'000);
+  const std::string topic = options.prefix + kSaid;
+  peek.CreateTopic(topic, 4);
+  peek.CreateTopic(topic + ".DLT", 1);
+  Kafka other = options;
+  options.instance_id = "ledger-0";
+  other.instance_id = "ledger-1";
+  Heard heard;
+  const Node stays(&heard, options);
+  findings.Expect(stays.started().ok(), stays.started().ToString());
+  auto goes = std::make_unique<Node>(&heard, other);
+  findings.Expect(goes->started().ok(), goes->started().ToString());
+  (void)findings.Eventually("each has its half", [&] {
+    return stays.stats().partitions.size() == 2 && goes->stats().partitions.size() == 2;
+  });
+  const std::uint64_t before = stays.stats().rebalances;
+  const auto parts = [](const Node& node) {
+    std::set<std::int32_t> numbers;
+    for (const WorkerSnapshot::Partition& each : node.stats().partitions) {
+      numbers.insert(each.partition);
+    }
+    return numbers;
+  };
+  const std::set<std::int32_t> its = parts(*goes);
+  goes.reset();
+  const std::set<std::string> names = Names(0, 40);
+  peek.Write(topic, Records(names));
+  Wait(1'000);  // time to do what must not be done
+  findings.Expect(stays.stats().partitions.size() == 2, "what is away for a moment is kept for it");
+  goes = std::make_unique<Node>(&heard, other);
+  findings.Expect(goes->started().ok(), goes->started().ToString());
+  findings.Expect(parts(*goes) == its, "who comes back has what it had");
+  (void)findings.Eventually("and does what came meanwhile", [&] { return heard.texts() == names; });
+  findings.Expect(stays.stats().rebalances == before, "nobody else was troubled");
+
+  // Two of a name: the one that came last is believed, and the other says so.
+  const Node twin(&heard, other);
+  findings.Expect(twin.started().ok(), twin.started().ToString());
+  (void)findings.Eventually("the first of two of a name is not ready",
+                            [&] { return !goes->ready(); });
+  const std::set<std::string> more = Names(40, 80);
+  peek.Write(topic, Records(more));
+  (void)findings.Eventually("the second does its work", [&] { return heard.texts().size() == 80; });
+  return findings.Sum("a member that comes back under its name has its partitions");
+}
+
 }  // namespace
 
 KafkaBroker& SharedKafka() {
@@ -384,6 +504,8 @@ std::vector<FaultTest> RealKafkaTests() {
       {"K-topics", "topics that do not exist", OrSkip(Topics)},
       {"K-acl", "authority that is lost in the middle: held, and not lost", OrSkip(AuthorityLost)},
       {"K-read", "only what was committed is handled", OrSkip(ReadCommitted)},
+      {"K-start", "reading begins where it was told to", OrSkip(Starts)},
+      {"K-static", "a restart within the session's time moves no partition", OrSkip(StaticMembers)},
   };
 }
 
