@@ -24,6 +24,12 @@ if(PROJECT_IS_TOP_LEVEL)
   add_link_options(LINKER:--as-needed)
 endif()
 
+# ccache and the like keep objects from one build to the next, which precompiled headers would keep
+# them from. Who has none parses the heaviest headers once.
+if(CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
+endif()
+
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
