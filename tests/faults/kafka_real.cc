@@ -20,6 +20,7 @@
 #include "rookery/app/application.h"
 #include "rookery/module/dynamic_module.h"
 #include "rookery/pipeline/controller_builder.h"
+#include "rookery/platform/log.h"
 #include "rookery/runtime/sync_wait.h"
 #include "rookery/transports/kafka.h"
 
@@ -69,10 +70,11 @@ class Listener final {
   Heard& heard_;
 };
 
-// A worker in this process.
+// A worker in this process. Its log goes to `log`, if there is one.
 class Node final {
  public:
-  Node(Heard* heard, Kafka options) : application_(Make(heard)) {
+  Node(Heard* heard, Kafka options, std::shared_ptr<LogSink> log = nullptr)
+      : application_(Make(heard, std::move(log))) {
     options.group = options.prefix + "group";
     application_.Listen(std::move(options));
     started_ = application_.TryStart();
@@ -90,15 +92,17 @@ class Node final {
   }
 
  private:
-  static Application Make(Heard* heard) {
+  static Application Make(Heard* heard, std::shared_ptr<LogSink> log) {
     struct NodeModule {};
     DynamicModule module = DynamicModule::Of<NodeModule>();
     module.ProvideValue(std::ref(*heard)).Controller<Listener>();
     ApplicationOptions options;
     options.loop_threads = 1;
     options.signals = {};
-    options.log.level =
-        getenv("ROOKERY_FAULTS_VERBOSE") == nullptr ? LogLevel::kOff : LogLevel::kInfo;
+    options.log.level = getenv("ROOKERY_FAULTS_VERBOSE") == nullptr && log == nullptr
+                            ? LogLevel::kOff
+                            : LogLevel::kInfo;
+    options.log.sink = std::move(log);
     return Application::Create(std::move(module), std::move(options));
   }
 
@@ -293,8 +297,9 @@ Row AuthorityLost(const Environment& /*environment*/) {
   options.tls.emplace();
   options.tls->ca_file = broker.ca_file();
   Heard heard;
-  const Node node(&heard, options);
-  findings.Expect(node.started().ok(), node.started().ToString());
+  const auto log = std::make_shared<CapturingSink>();
+  auto node = std::make_unique<Node>(&heard, options, log);
+  findings.Expect(node->started().ok(), node->started().ToString());
   std::set<std::string> sent;
   const auto send = [&](int from, int to) {
     std::vector<std::pair<std::string, std::string>> records;
@@ -308,7 +313,7 @@ Row AuthorityLost(const Environment& /*environment*/) {
   (void)findings.Eventually("all is handled while it is allowed",
                             [&] { return heard.texts() == sent; });
   peek.Authorize(kKafkaUser, false);
-  (void)findings.Eventually("who may not read is not ready", [&] { return !node.ready(); });
+  (void)findings.Eventually("who may not read is not ready", [&] { return !node->ready(); });
   send(200, 400);
   const absl::Status refused = Send(options, "by the one who may not");
   findings.Expect(refused.code() == absl::StatusCode::kPermissionDenied,
@@ -316,7 +321,12 @@ Row AuthorityLost(const Environment& /*environment*/) {
   peek.Authorize(kKafkaUser, true);
   (void)findings.Eventually("nothing is lost when it is allowed again",
                             [&] { return heard.texts() == sent; });
-  (void)findings.Eventually("and ready again", [&] { return node.ready(); });
+  (void)findings.Eventually("and ready again", [&] { return node->ready(); });
+  // Nor when the topic itself is gone does it keep its threads.
+  peek.DeleteTopic(topic);
+  (void)findings.Eventually("a topic that is gone is told", [&] { return !node->ready(); });
+  node.reset();
+  findings.Expect(!log->Contains("does not end"), "librdkafka ends");
   return findings.Sum("ACLs are taken away in the middle, and given back");
 }
 

@@ -38,10 +38,28 @@ int Millis(Deadline until, milliseconds most) {
   return static_cast<int>(std::clamp(left, milliseconds(1), most).count());
 }
 
+void Empty(rd_kafka_queue_t* queue) {
+  while (const auto gone = EventPtr(rd_kafka_queue_poll(queue, 0))) continue;
+}
+
 }  // namespace
+
+void Handle::WillRead(const rd_kafka_topic_partition_list_t* partitions) {
+  for (int i = 0; i < partitions->cnt; ++i) {
+    const rd_kafka_topic_partition_t& each = partitions->elems[i];
+    QueuePtr& queue = queues_[{each.topic, each.partition}];
+    // Of a partition that librdkafka has forgotten since, perhaps; then it has another by now.
+    if (queue != nullptr) Empty(queue.get());
+    queue.reset(rd_kafka_queue_get_partition(client_, each.topic, each.partition));
+  }
+}
 
 Handle::~Handle() {
   constexpr milliseconds kMost{10'000};
+  for (const auto& [partition, queue] : queues_) {
+    if (queue != nullptr) Empty(queue.get());
+  }
+  queues_.clear();
   std::promise<void> ended;
   std::future<void> end = ended.get_future();
   std::thread ending([client = client_, done = std::move(ended)]() mutable {
@@ -902,6 +920,7 @@ absl::Status Inbox::Open(const std::shared_ptr<Handle>& producer,
       entry->offset = high;
     }
   }
+  (*handle)->WillRead(list.get());
   if (const auto error = rd_kafka_assign(client, list.get()); error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return ToStatus(error, "the assignment of replies");
   }

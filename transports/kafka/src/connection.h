@@ -47,9 +47,13 @@ inline constexpr std::string_view kRetryAttemptsHeader = "rookery-retry-attempts
 inline constexpr std::string_view kRecordEventPrefix = "ce_";
 inline constexpr std::string_view kEventPrefix = "ce-";
 
+struct QueueDeleter {
+  void operator()(rd_kafka_queue_t* queue) const noexcept { rd_kafka_queue_destroy(queue); }
+};
+using QueuePtr = std::unique_ptr<rd_kafka_queue_t, QueueDeleter>;
+
 // A client of librdkafka's. What came from it keeps it. Its end blocks until librdkafka's threads
-// have ended, or for ten seconds: after authority was lost some of them never do (librdkafka
-// 2.0.2), and then they are left behind.
+// have ended, or for ten seconds: what has not ended then is left behind.
 class Handle final {
  public:
   explicit Handle(rd_kafka_t* client) noexcept : client_(client) {}
@@ -57,17 +61,18 @@ class Handle final {
   Handle& operator=(const Handle&) = delete;
   ~Handle();
   [[nodiscard]] rd_kafka_t* get() const noexcept { return client_; }
+  // For consumers, before partitions that they do not have are assigned to them: librdkafka 2.0.2
+  // does not end while something is left in the queue of a partition that its topic, or our
+  // authority for it, was lost of (its change 4724). One thread at a time.
+  void WillRead(const rd_kafka_topic_partition_list_t* partitions);
 
  private:
   rd_kafka_t* const client_;
+  std::map<std::pair<std::string, std::int32_t>, QueuePtr> queues_;  // the last of each partition
 };
 [[nodiscard]] absl::StatusOr<std::shared_ptr<Handle>> OpenHandle(ConfPtr conf,
                                                                  rd_kafka_type_t type);
 
-struct QueueDeleter {
-  void operator()(rd_kafka_queue_t* queue) const noexcept { rd_kafka_queue_destroy(queue); }
-};
-using QueuePtr = std::unique_ptr<rd_kafka_queue_t, QueueDeleter>;
 struct EventDeleter {
   void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
 };

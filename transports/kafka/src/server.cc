@@ -514,6 +514,7 @@ class Consumer final : public WorkerSource,
     if (!taken.ok()) Log().Error("partitions were not taken", {{"why", taken.message()}});
   }
   absl::Status Take(const rd_kafka_topic_partition_list_t* list, bool incremental) {
+    handle_->WillRead(list);
     absl::Status status =
         incremental ? TakeError(rd_kafka_incremental_assign(handle_->get(), list), "assign")
                     : ToStatus(rd_kafka_assign(handle_->get(), list), "assign");
