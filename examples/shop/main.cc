@@ -10,6 +10,7 @@
 // With --nats=URL beside these, everything goes over NATS, and an address is that URL; with
 // --kafka=BROKERS over Kafka; with --zeromq over ZeroMQ, and an address is what READY said, as over
 // gRPC. The services are the same; what changes is what Listen and Client are given.
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -129,14 +130,55 @@ int ServeGateway(Flags& flags) {
 }
 #endif
 
-int Usage() {
+int Usage(const std::string& why) {
   std::fprintf(stderr,
+               "shop: %s\n"
                "usage: shop inventory | shop payments |\n"
                "       shop orders --inventory=HOST:PORT --payments=HOST:PORT |\n"
                "       shop gateway --orders=HOST:PORT [--http=HOST:PORT] |\n"
                "       shop demo ORDERS.csv [--inproc]\n"
-               "each, but with --inproc, also with --nats=URL, --kafka=BROKERS or --zeromq\n");
+               "all but the gateway, and not with --inproc, also with --nats=URL, --kafka=BROKERS\n"
+               "or --zeromq\n",
+               why.c_str());
   return 2;
+}
+
+// What is wrong with a command; empty: nothing.
+std::string Check(const std::vector<std::string>& words, const Flags& flags) {
+  struct Role {
+    std::size_t words = 1;
+    std::vector<std::string> needs;  // by addresses, where there is no broker
+    std::vector<std::string> takes;
+  };
+  const std::map<std::string, Role> roles = {{"inventory", {}},
+                                             {"payments", {}},
+                                             {"orders", {1, {"inventory", "payments"}, {}}},
+                                             {"gateway", {1, {"orders"}, {"http"}}},
+                                             {"demo", {2, {}, {"inproc"}}}};
+  if (words.empty()) return "say what to be";
+  const auto found = roles.find(words[0]);
+  if (found == roles.end()) return "there is no \"" + words[0] + "\"";
+  const Role& role = found->second;
+  if (words.size() < role.words) return words[0] + " needs a file of orders";
+  if (words.size() > role.words) return "\"" + words[role.words] + "\" is one word too many";
+  std::vector<std::string> carriers;
+  for (const auto& [name, value] : flags) {
+    const auto has = [&name](const std::vector<std::string>& all) {
+      return std::find(all.begin(), all.end(), name) != all.end();
+    };
+    const bool carrier = words[0] != "gateway" && has({"nats", "kafka", "zeromq", "inproc"});
+    if (carrier) carriers.push_back(name);
+    if (!has(role.needs) && !has(role.takes) && (!carrier || name == "inproc")) {
+      return words[0] + " takes no --" + name;
+    }
+    if (value.empty()) return "--" + name + " has no value";
+  }
+  if (carriers.size() > 1) return "--" + carriers[0] + " and --" + carriers[1] + ": only one";
+  const bool brokered = flags.contains("nats") || flags.contains("kafka");
+  for (const std::string& name : role.needs) {
+    if (!brokered && !flags.contains(name)) return words[0] + " needs --" + name + "=HOST:PORT";
+  }
+  return "";
 }
 
 }  // namespace
@@ -155,7 +197,8 @@ int main(int argc, char** argv) {
       flags[word.substr(2, equals - 2)] = word.substr(equals + 1);
     }
   }
-  if (words.empty()) return Usage();
+  const std::string wrong = Check(words, flags);
+  if (!wrong.empty()) return Usage(wrong);
   const std::string& role = words[0];
   if (role == "inventory") {
     return Serve(Application::Create<shop::InventoryModule>(shop::OptionsFor("inventory")), flags,
@@ -165,20 +208,20 @@ int main(int argc, char** argv) {
     return Serve(Application::Create<shop::PaymentsModule>(shop::OptionsFor("payments")), flags,
                  role);
   }
-  if (role == "orders" && (flags.contains("nats") || flags.contains("kafka") ||
-                           (flags.contains("inventory") && flags.contains("payments")))) {
+  if (role == "orders") {
     return Serve(
         Application::Create(shop::OrdersModule::With(Clients(flags)), shop::OptionsFor("orders")),
         flags, role);
   }
+  if (role == "gateway") {
 #ifdef SHOP_WITH_GATEWAY
-  if (role == "gateway" && flags.contains("orders")) return ServeGateway(flags);
+    return ServeGateway(flags);
+#else
+    return Usage("built without the gateway");
 #endif
-  if (role == "demo" && words.size() == 2) {
-    return flags.contains("inproc")
-               ? shop::DemoInProcess(words[1])
-               : shop::DemoInProcesses(argv[0], words[1],
-                                       {flags["nats"], flags["kafka"], flags.contains("zeromq")});
   }
-  return Usage();
+  return flags.contains("inproc")
+             ? shop::DemoInProcess(words[1])
+             : shop::DemoInProcesses(argv[0], words[1],
+                                     {flags["nats"], flags["kafka"], flags.contains("zeromq")});
 }
