@@ -187,11 +187,22 @@ class Servers final {
   // The number of the server.
   std::size_t Start(const Arguments& more = {}) {
     endpoints_.emplace_back();
+    newest_.push_back(lives_);
     processes_.push_back(Launch(more, &endpoints_.back()));
     return processes_.size() - 1;
   }
   void Restart(std::size_t index, const Arguments& more = {}) {
+    newest_[index] = lives_;
     processes_[index] = Launch(more, &endpoints_[index]);
+  }
+  // Until each that runs now has handled a call: callers have found them all.
+  void AwaitWork() const {
+    for (const int life : newest_) {
+      for (int i = 0; testing::ReadJournal(PathOf(life)).empty(); ++i) {
+        if (i == 1'000) throw std::runtime_error("nobody has called a server in 20 s");
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+    }
   }
   Process& operator[](std::size_t index) { return processes_[index]; }
   std::size_t size() const { return processes_.size(); }
@@ -220,6 +231,7 @@ class Servers final {
   const std::filesystem::path folder_;
   const Arguments launch_;
   int lives_ = 0;
+  std::vector<int> newest_;  // the life of each process
   std::vector<Process> processes_;
   std::vector<std::string> endpoints_;
 };

@@ -589,21 +589,21 @@ Row Drain(const Environment& environment) {
                   "--address=" + IpcAddress(environment, 0) + "," + IpcAddress(environment, 1),
                   "--journal=" + path, "--callers=8", "--delay_ms=10", "--timeout_ms=20000"});
   caller.Expect("READY");
-  Wait(200);
   const int rounds = environment.longer ? 50 : 12;
   std::vector<std::int64_t> faults;
   std::vector<double> exits;
   int unclean = 0;
   for (int round = 0; round < rounds; ++round) {
+    // One that has come back is connected to again after a pause, which the other must outlive.
+    servers.AwaitWork();
     const auto victim = static_cast<std::size_t>(round % 2);
     faults.push_back(MonotonicNs());
     servers[victim].Terminate();
     if (servers[victim].Wait() != 0) ++unclean;
     exits.push_back(static_cast<double>(MonotonicNs() - faults.back()) / 1e6);
     servers.Restart(victim, {"--address=" + IpcAddress(environment, victim)});
-    // It is connected to again after a pause, which the other one must outlive.
-    Wait(400);
   }
+  servers.AwaitWork();
   Finish(caller);
   const std::vector<JournalEntry> asked = ReadJournal(path);
   const Verdict verdict = Classify(asked, servers.Journals());
