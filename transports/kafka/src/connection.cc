@@ -57,7 +57,10 @@ void Handle::WillRead(const rd_kafka_topic_partition_list_t* partitions) {
 Handle::~Handle() {
   constexpr milliseconds kMost{10'000};
   for (const auto& [partition, queue] : queues_) {
-    if (queue != nullptr) Empty(queue.get());
+    if (queue == nullptr) continue;
+    // Where its consumer was not closed it still ends in the client's own.
+    rd_kafka_queue_forward(queue.get(), nullptr);
+    Empty(queue.get());
   }
   queues_.clear();
   std::promise<void> ended;
