@@ -58,6 +58,43 @@ std::string Message(const absl::Status& status) { return std::string(status.mess
 
 // ---- Node -----------------------------------------------------------------------------------
 
+namespace {
+
+struct Present {
+  std::mutex mutex;
+  std::set<Node*> nodes;  // guarded by mutex
+};
+Present& EveryNode() {
+  static Present present;
+  return present;
+}
+
+}  // namespace
+
+std::shared_ptr<Node> Node::Listed(Node* node) {
+  const std::scoped_lock lock(EveryNode().mutex);
+  EveryNode().nodes.insert(node);
+  return {node, [](Node* gone) {
+            const std::scoped_lock last(EveryNode().mutex);
+            EveryNode().nodes.erase(gone);
+          }};
+}
+std::string Node::LastWords() {
+  constexpr std::size_t kLines = 20;
+  std::string words;
+  const std::scoped_lock lock(EveryNode().mutex);
+  for (Node* const node : EveryNode().nodes) {
+    const std::vector<std::string> lines = node->log_->lines();
+    words += "a node at " + (node->endpoint_.empty() ? "no endpoint yet" : node->endpoint_) +
+             ", handlers entered " + std::to_string(node->probe_->entered.load()) + ", ended " +
+             std::to_string(node->probe_->ended.load()) + "\n";
+    for (std::size_t i = lines.size() - std::min(lines.size(), kLines); i < lines.size(); ++i) {
+      words += "    " + lines[i] + "\n";
+    }
+  }
+  return words;
+}
+
 Node::Node(const Transport& transport, const NodeOptions& options) : transport_(transport) {
   ApplicationOptions mine;
   mine.name = "contract";
@@ -380,7 +417,7 @@ int Main(int argc, char** argv, const std::vector<Transport>& transports) {
     if (!arguments->json.empty()) WriteJson(arguments->json, columns);
   };
   Watchdog watchdog([&](const std::string& what) {
-    columns.back().failures.push_back(what + ": hangs");
+    columns.back().failures.push_back(what + ": hangs\n" + Node::LastWords());
     columns.back().verdicts.emplace_back(what.substr(what.find(' ') + 1), "fail");
     finish();
   });

@@ -105,7 +105,13 @@ class Node final {
   // No call is left behind.
   void ExpectIdle(Where where = Where::current());
 
+  // What those that are there have done last, for a person who wonders why a case hangs.
+  [[nodiscard]] static std::string LastWords();
+
  private:
+  // In a list of all, until it is let go.
+  static std::shared_ptr<Node> Listed(Node* node);
+
   const Transport& transport_;
   std::unique_ptr<Probe> probe_ = std::make_unique<Probe>();
   std::shared_ptr<CapturingSink> log_ = std::make_shared<CapturingSink>();
@@ -114,6 +120,7 @@ class Node final {
   std::string endpoint_;
   std::unique_ptr<ContractClient> client_;
   std::unique_ptr<EnhancedClient> enhanced_;
+  const std::shared_ptr<Node> listed_ = Listed(this);  // the last: it goes first
 };
 
 // A call on a thread of its own. Get() waits for it.
