@@ -43,6 +43,24 @@ class KafkaCalls : public ::testing::Test {
   KafkaSeen seen_;
 };
 
+TEST_F(KafkaCalls, AnAnswerThatCannotBeStoredIsTold) {
+  for (const char* const topic : {"rookery.test.Echo", "echo.again"})
+    brokers_.CreateTopic(topic, 2);
+  KafkaNode node(seen_, options());
+  EchoClient client(MakeChannel(options()));
+  ASSERT_EQ(SyncWaitStatus(client.Say(Said("first"), Within(60'000))).status(), absl::OkStatus());
+  absl::Status status;
+  std::thread caller(
+      [&] { status = SyncWaitStatus(client.Say(Said("gate"), Within(3'000))).status(); });
+  EXPECT_TRUE(Eventually([&] { return seen_.running == 1; }));
+  brokers_.FailRequests(KafkaMock::kProduce, std::vector<rd_kafka_resp_err_t>(
+                                                 4, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
+  seen_.gate.Set();
+  EXPECT_TRUE(Eventually([&] { return node.Logged("an answer was not stored"); }));
+  caller.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(KafkaCalls, ARequestWaitsInItsTopicForWhoServesIt) {
   for (const char* const topic : {"rookery.test.Echo", "echo.again"})
     brokers_.CreateTopic(topic, 2);

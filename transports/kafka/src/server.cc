@@ -297,10 +297,22 @@ class Consumer final : public WorkerSource,
 
   // ---- MessageLink, on the loop
 
+  // On the producer's thread. A line a second says enough of brokers that are away.
+  static void AnswerStored(const absl::Status& status, const KafkaPosition& /*at*/) {
+    static std::atomic<std::int64_t> told{0};
+    if (status.ok()) return;
+    const std::int64_t second =
+        std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now().time_since_epoch())
+            .count();
+    if (told.exchange(second) == second) return;
+    Log().Warn("an answer was not stored: its caller waits until its deadline",
+               {{"why", status.ToString()}});
+  }
+
   absl::Status Send(const OutboundMessage& message) override {
     OutRecord record;
     FillRecord(message, &record);
-    return producer_->Produce(record, nullptr);
+    return producer_->Produce(record, AnswerStored);
   }
   std::string AddressOf(std::uint64_t id) const override { return inbox_->AddressOf(id); }
 
