@@ -138,21 +138,20 @@ class Link final : public MessageClientLink {
   }
   void set_receiver(MessageClient::Inbox receiver) { receiver_ = std::move(receiver); }
 
-  // Makes the reply topic, and reads it; once, and again after it has failed. Not waited for.
-  static void Open(const std::shared_ptr<Link>& link) {
-    if (link->inbox_->is_open() || link->opening_.exchange(true)) return;
+  // Makes the reply topic, and reads it; once, and again after it has failed. Not waited for: what
+  // is returned is set when this attempt, or the one that was under way, has ended.
+  static std::shared_ptr<Event> Open(const std::shared_ptr<Link>& link) {
+    std::shared_ptr<Event> tried;
     {
       const std::scoped_lock lock(link->mutex_);
-      link->tried_ = std::make_shared<Event>();
+      if (link->opening_ || link->inbox_->is_open()) return link->tried_;
+      link->opening_ = true;
+      link->tried_ = tried = std::make_shared<Event>();
     }
     const ContextRef root = ContextRef::Adopt(Context::NewChild(nullptr));
     const ContextScope own(root.get());
     SpawnOn(link->producer_->loop(), OpenLater(link)).Detach();
-  }
-  // Set when the present attempt to open it has ended. After Open().
-  [[nodiscard]] std::shared_ptr<Event> tried() const {
-    const std::scoped_lock lock(mutex_);
-    return tried_;
+    return tried;
   }
   [[nodiscard]] bool is_open() const noexcept { return inbox_->is_open(); }
 
@@ -164,15 +163,17 @@ class Link final : public MessageClientLink {
                                steady_clock::now() + raw->options_.connect_timeout);
     };
     const absl::Status opened = co_await Offload(std::move(open));
+    std::shared_ptr<Event> tried;
     {
       const std::scoped_lock lock(link->mutex_);
+      link->opening_ = false;
+      tried = link->tried_;
       link->why_ =
           opened.ok() ? opened
                       : absl::Status(opened.code(), absl::StrCat("the reply topic cannot be read: ",
                                                                  opened.message()));
     }
-    link->opening_.store(false);
-    link->tried()->Set();
+    tried->Set();
     // Streams wait inside of the engine.
     if (!opened.ok() && !link->options_.wait_for_ready) link->receiver_.FailAll(link->Ready());
   }
@@ -181,10 +182,10 @@ class Link final : public MessageClientLink {
   const std::shared_ptr<Producer> producer_;
   std::shared_ptr<Inbox> inbox_;
   MessageClient::Inbox receiver_;  // set before anything is sent
-  std::atomic<bool> opening_{false};
   mutable std::mutex mutex_;
   absl::Status why_;  // guarded by mutex_, as is what follows
-  std::shared_ptr<Event> tried_;
+  bool opening_ = false;
+  std::shared_ptr<Event> tried_;  // the last attempt's; once there is one it stays
 };
 
 class KafkaChannel final : public Channel {
@@ -245,12 +246,9 @@ class KafkaChannel final : public Channel {
   // Calls wait for the reply topic while it is being made.
   Task<void> CallWhenOpen(OutgoingCall& call, const Message& request, Message& response) {
     const std::shared_ptr<Link> link = link_;
-    Link::Open(link);
-    const std::shared_ptr<Event> tried = link->tried();
-    if (tried != nullptr) {
-      Task<void> wait = WithCancellation(WithDeadline(WaitFor(tried), call.deadline), call.cancel);
-      co_await std::move(wait);
-    }
+    Task<void> wait =
+        WithCancellation(WithDeadline(WaitFor(Link::Open(link)), call.deadline), call.cancel);
+    co_await std::move(wait);
     Task<void> unary = client_.Unary(call, request, response);
     co_await std::move(unary);
   }
