@@ -207,8 +207,8 @@ void CancelTwoHops(const Transport& transport) {
 void CancelStorm(const Transport& transport) {
   constexpr int kCalls = 300;
   Node node(transport);
-  std::vector<Background<Isolation>> calls;
   std::vector<std::unique_ptr<CancelSource>> sources;
+  std::vector<Background<Isolation>> calls;  // which end before what they listen to
   for (int round = 0; round < kCalls / 10; ++round) {
     for (int i = 0; i < 10; ++i) {
       sources.push_back(std::make_unique<CancelSource>());

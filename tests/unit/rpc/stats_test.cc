@@ -71,8 +71,8 @@ TEST(StatsTest, MeasuresDurations) {
   StatsRegistry registry;
   MethodStats& method = registry.Method("m");
   FakeCall call;
-  method.Started(call);
   const auto begin = std::chrono::steady_clock::now();
+  method.Started(call);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   method.Ended(call, absl::StatusCode::kOk);
   const auto most = std::chrono::steady_clock::now() - begin;
