@@ -602,6 +602,7 @@ Row Drain(const Environment& environment) {
     if (servers[victim].Wait() != 0) ++unclean;
     exits.push_back(static_cast<double>(MonotonicNs() - faults.back()) / 1e6);
     servers.Restart(victim, {"--address=" + IpcAddress(environment, victim)});
+    Wait(400);
   }
   servers.AwaitWork();
   Finish(caller);
